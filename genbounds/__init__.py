@@ -1,0 +1,1 @@
+"""What can be proved, and what can be measured, about a trained network's error on data it has not seen."""

@@ -1,1 +1,58 @@
-"""What can be proved, and what can be measured, about a trained network's error on data it has not seen."""
+"""What can be proved, and what can be measured, about a trained network's error on data it has not seen.
+
+``import genbounds`` loads nothing heavy: every name below is imported when it is first used.
+
+>>> import genbounds
+>>> risk = genbounds.pac_bayes.maurer(risk=0.02, kl=40.0, n=30_000, delta=0.025)
+>>> 0.025 < risk < 0.03
+True
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genbounds import certificates, models, numerics, pac_bayes, report, theorems, workflow, worlds
+    from genbounds.certificates import Certificate, verify
+    from genbounds.workflow import certify, load_predictor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Certificate",
+    "__version__",
+    "certificates",
+    "certify",
+    "load_predictor",
+    "models",
+    "numerics",
+    "pac_bayes",
+    "report",
+    "theorems",
+    "verify",
+    "workflow",
+    "worlds",
+]
+
+#: Where each public function or class lives; everything else in ``__all__`` is a room (a subpackage).
+_HOMES = {
+    "Certificate": "genbounds.certificates",
+    "verify": "genbounds.certificates",
+    "certify": "genbounds.workflow",
+    "load_predictor": "genbounds.workflow",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in __all__:
+        value = importlib.import_module(f"genbounds.{name}")
+    else:
+        raise AttributeError(f"module 'genbounds' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,63 @@
+# make demo    install into .venv, then train, certify, verify and draw a small real example
+# make test    the whole suite, doctests included
+# make lint    ruff, ruff format, mypy, import-linter
+# make docs    rewrite docs/theorems.md from the catalogue
+# make bench   the benchmarks
+# make clean   remove the environment and everything generated
+#
+# PYTHON=python3.12 make demo    chooses the interpreter;  VENV=path make test  chooses the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint docs bench clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "genbounds needs Python 3.11 or newer: set PYTHON, as in 'make demo PYTHON=python3.12'." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of packages: a second run installs nothing.
+$(VENV)/.installed-digits: $(INPUTS) | $(BIN)/python
+	@echo "Installing genbounds into $(VENV) (once; PyTorch is the large part) ..."
+	$(PIP) -e '.[digits]'
+	@touch $@
+
+$(VENV)/.installed-test: $(INPUTS) | $(BIN)/python
+	@echo "Installing genbounds and what its tests need into $(VENV) (once) ..."
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-lint: $(INPUTS) | $(BIN)/python
+	@echo "Installing genbounds and what linting needs into $(VENV) (once) ..."
+	$(PIP) -e '.[lint]'
+	@touch $@
+
+demo: $(VENV)/.installed-digits
+	$(BIN)/genbounds demo --out demo-output
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-digits
+	$(BIN)/python docs/render_theorems.py
+
+bench: $(VENV)/.installed-test
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

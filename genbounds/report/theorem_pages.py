@@ -1,0 +1,156 @@
+"""Theorems as a reader meets them: a table of all, a page of one, Markdown for the documentation, plain data."""
+
+from collections.abc import Iterable
+from inspect import getdoc, signature
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from genbounds.theorems import KINDS, PREDICTORS, Theorem
+
+__all__ = ["theorem_data", "theorem_markdown", "theorem_page", "theorem_table"]
+
+
+def theorem_table(theorems: Iterable[Theorem]) -> Table:
+    """Return a table with one line for each theorem.
+
+    Parameters
+    ----------
+    theorems : iterable of Theorem
+        Theorems to list.
+
+    Returns
+    -------
+    rich Table
+        Name, what is bounded for which predictor, and the reference.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("theorem", style="bold", no_wrap=True)
+    table.add_column("what it says")
+    table.add_column("covers", no_wrap=True)
+    table.add_column("reference", no_wrap=True)
+    for theorem in theorems:
+        table.add_row(theorem.name, theorem.summary, theorem.predictor, f"{theorem.reference}, {theorem.locator}")
+    return table
+
+
+def _conditions(theorem: Theorem) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for assumption in theorem.assumes:
+        table.add_row(Text(assumption.name, style="bold"), assumption.value)
+    for parameter in theorem.parameters:
+        table.add_row(
+            Text(parameter.name, style="bold"),
+            f"{parameter.meaning} In ({parameter.low:g}, {parameter.high:g}); {parameter.rule}.",
+        )
+    return table
+
+
+def _facts(theorem: Theorem) -> dict[str, str]:
+    facts = {
+        "bounds": theorem.quantity,
+        "covers": f"{theorem.predictor}: {PREDICTORS[theorem.predictor]}",
+        "holds": KINDS[theorem.kind],
+    }
+    if theorem.uniform_over:
+        facts["holds at once for all"] = theorem.uniform_over
+    return facts | {"reference": f"{theorem.reference}, {theorem.locator}"}
+
+
+def theorem_page(theorem: Theorem) -> RenderableType:
+    """Return one theorem's page: statement, what it covers, conditions, reference, how to call it.
+
+    Parameters
+    ----------
+    theorem : Theorem
+        The theorem.
+
+    Returns
+    -------
+    rich renderable
+        The page.
+    """
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in _facts(theorem).items():
+        facts.add_row(Text(name, style="bold"), Text(value))
+    call = f"{theorem.module}.{theorem.function.__name__}{signature(theorem.function)}"
+    return Group(
+        Text(theorem.name, style="bold underline"),
+        Text(theorem.summary),
+        Text(),
+        Padding(Text(theorem.formula, style="bold cyan"), (0, 4)),
+        Text(),
+        facts,
+        Text("\nConditions", style="bold underline"),
+        _conditions(theorem),
+        Text("\nIn Python", style="bold underline"),
+        Text(call),
+        Text(f"\n{_docstring_body(theorem)}"),
+    )
+
+
+def _docstring_body(theorem: Theorem) -> str:
+    _, _, body = (getdoc(theorem.function) or "").partition("\n")
+    return body.strip("\n")
+
+
+def theorem_data(theorem: Theorem) -> dict[str, Any]:
+    """Return one theorem as plain data.
+
+    Parameters
+    ----------
+    theorem : Theorem
+        The theorem.
+
+    Returns
+    -------
+    dict
+        What JSON can carry.
+    """
+    return {
+        "name": theorem.name,
+        "summary": theorem.summary,
+        "formula": theorem.formula,
+        "statement": theorem.statement,
+        "quantity": theorem.quantity,
+        "predictor": theorem.predictor,
+        "kind": theorem.kind,
+        "uniform_over": theorem.uniform_over,
+        "arguments": list(theorem.arguments),
+        "assumes": {assumption.name: assumption.value for assumption in theorem.assumes},
+        "parameters": [
+            {"name": parameter.name, "chosen": parameter.kind, "low": parameter.low, "high": parameter.high}
+            for parameter in theorem.parameters
+        ],
+        "reference": theorem.reference,
+        "locator": theorem.locator,
+    }
+
+
+def theorem_markdown(theorem: Theorem, citation: str) -> str:
+    """Return one theorem's section of the documentation.
+
+    Parameters
+    ----------
+    theorem : Theorem
+        The theorem.
+    citation : str
+        The work that its reference key stands for, in words.
+
+    Returns
+    -------
+    str
+        Markdown with the statement in LaTeX.
+    """
+    conditions = "\n".join(f"- `{assumption.name}`: {assumption.value}" for assumption in theorem.assumes)
+    own = "".join(f"\n- `{item.name}` ({item.kind}): {item.meaning}" for item in theorem.parameters)
+    uniform = f", at once for all {theorem.uniform_over}" if theorem.uniform_over else ""
+    return (
+        f"## {theorem.name}\n\n{theorem.summary}\n\n$$\n{theorem.statement}\n$$\n\n"
+        f"Bounds the {theorem.quantity}; covers *{theorem.predictor}* ({PREDICTORS[theorem.predictor]}); holds "
+        f"{KINDS[theorem.kind]}{uniform}.\n\n{conditions}{own}\n\nReference: {citation}, {theorem.locator}.\n"
+    )

@@ -1,7 +1,7 @@
 """The bound-versus-error curve: certified bounds and measured errors of a set of certificates on one axis."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -9,50 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genbounds.certificates import Certificate, Estimate
 from genbounds.report.learning_curve import LearningCurve, fit_learning_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Estimate", "Point", "draw_curve", "fit_points", "points", "save_figure"]
+__all__ = ["Point", "draw_curve", "fit_points", "numbers", "points", "save_figure"]
 
-#: Short names for the keys that are asked for most.
-SHORT_KEYS = {
-    "n": "sample.roles.bound.count",
-    "examples": "sample.examples",
-    "kl": "posterior.kl",
-    "epochs": "training.epochs",
-    "prior_scale": "prior.scale.value",
-    "label_noise": "training.label_noise",
-}
 _AXIS_LABELS = {
-    "sample.roles.bound.count": "examples the bound rests on, n",
-    "sample.examples": "examples in all",
-    "posterior.kl": "KL(Q ‖ P) in nats",
-    "training.epochs": "epochs of training",
-    "prior.scale.value": "prior scale",
-    "training.label_noise": "label noise",
+    "n": "examples the bound rests on, n",
+    "examples": "examples in all",
+    "kl": "KL(Q ‖ P) in nats",
+    "epochs": "epochs of training",
+    "label_noise": "part of the labels replaced at random",
 }
 # Okabe and Ito's palette: told apart with any colour vision; markers and dashes tell them apart in grey.
 _BLUE, _VERMILLION, _GREEN, _PURPLE, _GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A measured error with its interval: proves nothing about the next draw of data.
-
-    Attributes
-    ----------
-    value, low, high : float
-        Measured error and the ends of its interval.
-    level : float
-        Confidence of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,62 +56,57 @@ class Point:
     unchanged: float | None
 
 
-def _numeric_keys(value: Any, path: str = "") -> Iterable[str]:
-    """Yield the dotted key of every number in a certificate; entries of lists go by their id."""
+def numbers(certificate: Certificate) -> dict[str, float]:
+    """Return every number of a certificate that can be an axis.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        The certificate.
+
+    Returns
+    -------
+    dict of str to float
+        The numbers of its summary under their own names, and every number of its file under a dotted key, such as
+        ``posterior.kl``; entries of lists go by their id, as in ``estimates.test error.value``.
+    """
+    return dict(_leaves(certificate.to_json())) | dict(_leaves(certificate.summary()))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _numeric_keys(inner, f"{path}.{name}" if path else str(name))
+            yield from _leaves(inner, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list):
         for item in value:
             if isinstance(item, Mapping) and "id" in item:
-                yield from _numeric_keys(item, f"{path}.{item['id']}")
+                yield from _leaves(item, f"{path}.{item['id']}")
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield path
+        yield path, float(value)
 
 
-def _number(document: Mapping[str, Any], key: str) -> float:
-    path = SHORT_KEYS.get(key, key)
-    value: Any = document
-    for part in path.split("."):
-        if isinstance(value, list):
-            value = next((item for item in value if isinstance(item, Mapping) and item.get("id") == part), None)
-        else:
-            value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        known = [*SHORT_KEYS, *_numeric_keys(document)]
-        near = difflib.get_close_matches(key, known, n=4, cutoff=0.3) or known[:4]
-        raise ValueError(
-            f"key must be a number in every certificate, got {key!r}, which is {value!r} in one. "
-            f"Try one of: {', '.join(near)}."
-        )
-    return float(value)
+def _number(certificate: Certificate, key: str) -> float:
+    known = numbers(certificate)
+    # A last part, such as `epochs` for `posterior.epochs`, is enough where it is the only one.
+    found = [key] if key in known else [path for path in known if path.endswith(f".{key}")]
+    if len(found) == 1:
+        return known[found[0]]
+    near = found or difflib.get_close_matches(key, known, n=4, cutoff=0.4) or sorted(known, key=len)[:6]
+    raise ValueError(
+        f"key must be one number in every certificate, got {key!r}, which is {'several' if found else 'none'} in one. "
+        f"Try {' or '.join(near)}."
+    )
 
 
-def _value(part: Mapping[str, Any]) -> float:
-    """Return the headline value of a certificate or of one of its comparisons."""
-    return next(float(claim["value"]) for claim in part["claims"] if claim["id"] == part["headline"])
-
-
-def _with_id(items: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    return next((item for item in items if item["id"] == name), None)
-
-
-def _estimate(entry: Mapping[str, Any]) -> Estimate:
-    low, high = entry["interval"]
-    return Estimate(float(entry["value"]), float(low), float(high), float(entry["level"]))
-
-
-def points(documents: Iterable[Mapping[str, Any]], key: str = "n") -> list[Point]:
+def points(certificates: Iterable[Certificate], key: str = "n") -> list[Point]:
     """Return what a set of certificates puts on the curve, sorted by the chosen key.
 
     Parameters
     ----------
-    documents : iterable of mapping
-        Certificates as read from their JSON files.
+    certificates : iterable of Certificate
+        The certificates.
     key : str
-        Dotted key of a number in every certificate, such as ``prior.scale.value``, or one of the short names
-        ``n``, ``examples``, ``epochs``, ``label_noise``, ``prior_scale``, ``kl``. Entries of lists go by their
-        id, as in ``estimates.test error.value``.
+        A key of `numbers`, such as ``n`` or ``prior.scale.value``, or the last part of one where only one has it.
 
     Returns
     -------
@@ -148,21 +116,20 @@ def points(documents: Iterable[Mapping[str, Any]], key: str = "n") -> list[Point
     Raises
     ------
     ValueError
-        If there is no certificate, or the key is not a number in one of them.
+        If there is no certificate, or the key is not one number in one of them.
     """
     found = []
-    for document in documents:
-        comparisons = document.get("comparisons", [])
-        holdout, unchanged = _with_id(comparisons, "holdout"), _with_id(comparisons, "posterior = prior")
-        test = _with_id(document.get("estimates", []), "test error")
+    for certificate in certificates:
+        beside = {comparison.id: comparison.value for comparison in certificate.comparisons}
+        measured = {estimate.id: estimate for estimate in certificate.estimates}
         found.append(
             Point(
-                x=_number(document, key),
-                bound=_value(document),
-                delta=float(document["ledger"]["delta"]),
-                test=None if test is None else _estimate(test),
-                holdout=None if holdout is None else _value(holdout),
-                unchanged=None if unchanged is None else _value(unchanged),
+                x=_number(certificate, key),
+                bound=certificate.value,
+                delta=certificate.ledger.delta,
+                test=measured.get("test error"),
+                holdout=beside.get("holdout"),
+                unchanged=beside.get("posterior = prior"),
             )
         )
     if not found:
@@ -192,7 +159,9 @@ def fit_points(drawn: Sequence[Point], level: float = 0.95) -> LearningCurve:
     """
     measured = [(point.x, point.test) for point in drawn if point.test is not None]
     # An exact interval is never empty, so its width stands in for a standard error even where no error was seen.
-    deviations = [(test.high - test.low) / (2 * NormalDist().inv_cdf((1 + test.level) / 2)) for _, test in measured]
+    deviations = [
+        (test.interval[1] - test.interval[0]) / (2 * NormalDist().inv_cdf((1 + test.level) / 2)) for _, test in measured
+    ]
     return fit_learning_curve([x for x, _ in measured], [test.value for _, test in measured], deviations, level)
 
 
@@ -252,7 +221,7 @@ def draw_curve(
     heights = [y for _, y in (*bounds, *holdouts, *unchanged)] + [test.value for _, test in tests if test.value > 0]
     log_x = _wide([point.x for point in drawn], 8) if log_x is None else log_x
     log_y = _wide([*heights, 1.0], 12) if log_y is None else log_y
-    lows = [test.low for _, test in tests if test.low > 0]
+    lows = [test.interval[0] for _, test in tests if test.interval[0] > 0]
     floor = 0.6 * min([*heights, *lows]) if log_y else 0.0
 
     _draw_level(axes, 1.0, "vacuous: says nothing from here on up", "-")
@@ -283,7 +252,7 @@ def draw_curve(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         axes.set_ylim(0.0, 1.08 * max([1.0, *heights]))
-    axes.set_xlabel(x_label or _AXIS_LABELS.get(SHORT_KEYS.get(key, key), key))
+    axes.set_xlabel(x_label or _AXIS_LABELS.get(key.rpartition(".")[2], key))
     axes.set_ylabel("error rate")
     axes.grid(visible=True, which="major", color="#D9D9D9", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -332,8 +301,8 @@ def _draw_tests(axes: "Axes", tests: list[tuple[float, Estimate]], floor: float,
         return
     axes.vlines(
         [x for x, _ in tests],
-        [max(test.low, floor) for _, test in tests],
-        [test.high for _, test in tests],
+        [max(test.interval[0], floor) for _, test in tests],
+        [test.interval[1] for _, test in tests],
         color=_VERMILLION,
         linewidth=1.6,
     )

@@ -34,19 +34,17 @@ def theorem_table(theorems: Iterable[Theorem]) -> Table:
     table.add_column("covers", no_wrap=True)
     table.add_column("reference", no_wrap=True)
     for theorem in theorems:
-        table.add_row(theorem.name, theorem.summary, theorem.predictor, f"{theorem.reference}, {theorem.locator}")
+        table.add_row(*map(Text, (theorem.name, theorem.summary, theorem.predictor, theorem.reference)))
     return table
 
 
 def _conditions(theorem: Theorem) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for assumption in theorem.assumes:
-        table.add_row(Text(assumption.name, style="bold"), assumption.value)
+        table.add_row(Text(assumption.name, style="bold"), Text(assumption.value))
     for parameter in theorem.parameters:
-        table.add_row(
-            Text(parameter.name, style="bold"),
-            f"{parameter.meaning} In ({parameter.low:g}, {parameter.high:g}); {parameter.rule}.",
-        )
+        meaning = f"{parameter.meaning} In ({parameter.low:g}, {parameter.high:g}); {parameter.rule}."
+        table.add_row(Text(parameter.name, style="bold"), Text(meaning))
     return table
 
 

@@ -1,0 +1,5 @@
+"""The command line: ``genbounds demo | certify | verify | curve | theorems``."""
+
+from genbounds.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,100 @@
+"""The application: its commands, its exit codes, and one clear sentence where something is wrong."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from genbounds import __version__
+from genbounds.cli.console import show, status
+
+__all__ = ["EXIT_CODES", "INTERNAL_ERROR", "INTERRUPTED", "OK", "REFUSED", "USAGE_ERROR", "app", "main"]
+
+OK, INTERNAL_ERROR, USAGE_ERROR, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_CODES = """[bold]Exit codes[/bold]
+    0  done; a vacuous bound is a value, not an error
+    1  unexpected error
+    2  a wrong option, file, checkpoint or value
+    3  verify: the certificate is refused
+  130  interrupted
+
+[bold]--debug[/bold] shows the whole traceback of an error; every command takes it."""
+
+app = App(
+    name="genbounds",
+    help="What can be proved about a trained network's error on data it has not seen.",
+    help_epilogue=EXIT_CODES,
+    help_format="rich",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+)
+for _name, _line in (
+    ("demo", "Train, certify, verify and draw a small real example, from nothing."),
+    ("certify", "Certify the error of your own checkpoint."),
+    ("verify", "Check a certificate, without the model that it is about."),
+    ("curve", "Draw certified bounds and measured errors of several certificates."),
+    ("theorems", "List the theorems, or show one: statement, conditions, reference."),
+):
+    app.command(f"genbounds.cli.{_name}:{_name}", name=_name, help=_line)
+
+
+def _greet() -> None:
+    """Greet, and show where to start."""
+    show(
+        f"[bold]genbounds {__version__}[/bold]: a checkpoint goes in, a certificate of its error comes out, "
+        "and anyone can check it.\n",
+        "  [bold]genbounds demo[/bold]                       see it work on real handwritten digits (two minutes)",
+        "  [bold]genbounds verify FILE[/bold]                check a certificate somebody gave you",
+        "  [bold]genbounds theorems[/bold]                   what can be proved, and under which conditions",
+        "\n[bold]genbounds certify --help[/bold] tells how to certify a checkpoint of your own.",
+    )
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    tokens : sequence of str, optional
+        Arguments; the process's own if left out.
+
+    Returns
+    -------
+    int
+        Exit code, see `EXIT_CODES`.
+    """
+    given = list(sys.argv[1:] if tokens is None else tokens)
+    debug = "--debug" in given
+    given = [token for token in given if token != "--debug"]
+    if not given:
+        _greet()
+        return OK
+    try:
+        result = app(given, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        status("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        expected = isinstance(error, ValueError | OSError | ImportError)
+        status(f"genbounds: {_sentence(error)}" if expected else f"genbounds: {type(error).__name__}: {error}")
+        if not expected and not debug:
+            status("This is unexpected: please report it, with what the same command prints with --debug.")
+        return USAGE_ERROR if expected else INTERNAL_ERROR
+    return result if isinstance(result, int) else OK
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says, a missing file by its name."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)

@@ -1,0 +1,61 @@
+"""Where a command writes: tables for people, one JSON document for machines, progress and errors apart from both."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+__all__ = ["progress_wanted", "show", "show_json", "status"]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Return a console on the stream of this moment; a pipe or a file gets unwrapped lines without colour."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 110)
+
+
+def show(*renderables: Any) -> None:
+    """Print tables and text on standard output.
+
+    Parameters
+    ----------
+    *renderables : object
+        What rich can print.
+    """
+    console = _console()
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def show_json(content: Any) -> None:
+    """Print one JSON document on standard output, and nothing else.
+
+    Parameters
+    ----------
+    content : object
+        What JSON can carry, every number finite.
+    """
+    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def status(sentence: str) -> None:
+    """Print one sentence on standard error.
+
+    Parameters
+    ----------
+    sentence : str
+        Plain text; markup is not read.
+    """
+    _console(stderr=True).print(sentence, markup=False, soft_wrap=True)
+
+
+def progress_wanted() -> bool:
+    """Whether somebody is watching standard error.
+
+    Returns
+    -------
+    bool
+        True on a terminal.
+    """
+    return sys.stderr.isatty()

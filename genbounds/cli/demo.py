@@ -1,0 +1,2 @@
+def demo(x: int = 1) -> None:
+    """Tell demo."""

@@ -1,0 +1,2 @@
+def verify(x: int = 1) -> None:
+    """Tell verify."""

@@ -1,0 +1,302 @@
+"""Random weights: reproducible streams, one draw for a whole set, and one fresh draw for every example.
+
+A randomised predictor draws its weights from N(mean, diag(scale^2)). Two ways of evaluating it are here:
+
+* `draw_weights`: one draw, shared by all examples of a pass (one plain forward pass with `functional_call`);
+* `PerExampleForward`: every example meets its own independent draw, in one vectorised pass and without a loop over
+  examples. Where a weight acts once per example (a `Linear` on flat input) the pre-activations are sampled
+  instead of the weights: given the input they are independent Gaussians with known mean and variance, so the
+  law of the output is the same and nothing of the size of the weights is drawn (the local reparametrisation of
+  Kingma, Salimans and Welling 2015, used here as an identity in law and not as an approximation). Shared kernels and
+  normalisation layers get real draws; whatever is not recognised gets real draws through `torch.func.vmap`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+__all__ = ["Noise", "PerExampleForward", "draw_weights", "normal_noise", "stream"]
+
+#: Standard normal variates of the shape asked for, on the device and in the dtype of the evaluation.
+Noise: TypeAlias = Callable[..., Tensor]
+Weights: TypeAlias = Mapping[str, Tensor]
+
+#: Memory that real per-example draws may take at once; longer batches are evaluated in chunks.
+_DRAW_BYTES = 128 * 2**20
+
+
+def stream(seed: int, stage: str, number: int = 0, *, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator whose stream is a function of the arguments alone.
+
+    A result then depends neither on the order of the work nor on what ran before, and an interrupted run can go on
+    where it stopped. The CPU generator takes 32 bits of seed; they are hash(seed, stage) + number, so that two streams
+    of one stage never coincide.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the whole computation.
+    stage : str
+        Name of the part of the computation.
+    number : int
+        Which stream of that stage (an epoch, a block).
+    device : torch.device or str
+        Where the variates are needed.
+
+    Returns
+    -------
+    torch.Generator
+        A fresh generator; the global one is never touched.
+    """
+    base = int.from_bytes(sha256(f"{seed} {stage}".encode()).digest()[:4])
+    return torch.Generator(device=device).manual_seed((base + number) % 2**32)
+
+
+def normal_noise(generator: torch.Generator, dtype: torch.dtype) -> Noise:
+    """Return a source of standard normal tensors on the generator's device.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Stream to draw from.
+    dtype : torch.dtype
+        Floating type of the variates.
+
+    Returns
+    -------
+    callable
+        ``noise(*shape) -> Tensor``.
+    """
+    return lambda *shape: torch.randn(shape, generator=generator, device=generator.device, dtype=dtype)
+
+
+def draw_weights(mean: Weights, scale: Weights, noise: Noise) -> dict[str, Tensor]:
+    """Draw one set of weights from N(mean, diag(scale^2)), in the order of the names of `mean`.
+
+    Parameters
+    ----------
+    mean, scale : mapping of str to Tensor
+        Means, and standard deviations that broadcast to them.
+    noise : callable
+        Source of standard normals (`normal_noise`).
+
+    Returns
+    -------
+    dict of str to Tensor
+        The draw.
+    """
+    return {name: torch.addcmul(value, scale[name], noise(*value.shape)) for name, value in mean.items()}
+
+
+Rule: TypeAlias = Callable[[nn.Module, Weights, Weights, Noise, Tensor], Tensor]
+
+
+def _linear(_: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+    # z = W x + b with independent Gaussian entries is, given x, Gaussian with independent entries.
+    bias_variance = scale["bias"].square() if "bias" in mean else None
+    z = F.linear(x, mean["weight"], mean.get("bias"))
+    variance = F.linear(x.square(), scale["weight"].square(), bias_variance)
+    return torch.addcmul(z, variance.sqrt(), noise(*z.shape))
+
+
+def _linear_positions(_: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+    # The same weights act on every position of an example: draw them for real, one matrix an example.
+    own = draw_weights(_stacked(mean, len(x)), scale, noise)
+    z = x.flatten(1, -2) @ own["weight"].transpose(1, 2)
+    z = z + own["bias"].unsqueeze(1) if "bias" in own else z
+    return z.reshape(*x.shape[:-1], -1)
+
+
+def _convolution(layer: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+    # One kernel an example is a grouped convolution over a single image that holds the whole batch as channels.
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    batch = len(x)
+    own = draw_weights(_stacked(mean, batch), scale, noise)
+    padding: str | tuple[int, ...] = layer.padding
+    if layer.padding_mode != "zeros":
+        x, padding = F.pad(x, layer._reversed_padding_repeated_twice, mode=layer.padding_mode), (0,) * (x.ndim - 2)
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[x.ndim - 2]
+    z = convolve(
+        x.reshape(1, -1, *x.shape[2:]),
+        own["weight"].flatten(0, 1),
+        own["bias"].flatten() if "bias" in own else None,
+        layer.stride,
+        padding,
+        layer.dilation,
+        groups=batch * layer.groups,
+    )
+    return z.reshape(batch, -1, *z.shape[2:])
+
+
+def _normalisation(layer: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+    # Normalise without the affine part, then let every example meet its own gain and offset.
+    own = draw_weights(_stacked(mean, len(x)), scale, noise)
+    if isinstance(layer, nn.LayerNorm):
+        z = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
+        places = (len(x), *(1,) * (x.ndim - 1 - len(layer.normalized_shape)), *layer.normalized_shape)
+    elif isinstance(layer, nn.GroupNorm):
+        z = F.group_norm(x, layer.num_groups, eps=layer.eps)
+        places = (len(x), x.shape[1], *(1,) * (x.ndim - 2))
+    else:
+        assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        z = F.batch_norm(x, layer.running_mean, layer.running_var, eps=layer.eps)
+        places = (len(x), x.shape[1], *(1,) * (x.ndim - 2))
+    z = z * own["weight"].reshape(places)
+    return z + own["bias"].reshape(places) if "bias" in own else z
+
+
+def _stacked(mean: Weights, batch: int) -> dict[str, Tensor]:
+    return {name: value.expand(batch, *value.shape) for name, value in mean.items()}
+
+
+class PerExampleForward:
+    """Forward pass in which every example of a batch meets its own draw of all weights.
+
+    On construction the model is probed with a few examples: which layers hold parameters, how often each runs and
+    on what shape. A layer is treated by a rule of its own if it runs once per pass with the batch in front; a
+    self-check then compares the rules, with zero scale and shifted weights, with `functional_call`. If
+    any layer has no rule, or the check fails (a weight that is also used elsewhere, say), the whole model is
+    evaluated by `torch.func.vmap` over real draws, which is right for every model and costs memory for them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Model in evaluation mode; all of its parameters are random.
+    example : Tensor, shape (batch, ...)
+        A few examples to probe with.
+
+    Attributes
+    ----------
+    rules : dict of str to str
+        What was chosen, by name of layer ("pre-activations", "real draws"), or ``{"": "vmap"}``.
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor) -> None:
+        self.model = model
+        example = example[torch.arange(5) % len(example)]
+        self._layers = self._find_rules(example)
+        if self._layers is not None and not self._agrees(example[:3]):
+            self._layers = None
+        named = {"": "vmap"} if self._layers is None else {}
+        for name, (_, rule) in (self._layers or {}).items():
+            named[name] = "pre-activations" if rule is _linear else "real draws"
+        self.rules = named
+        self._drawn = self._values_drawn_per_example()
+
+    @torch.no_grad()
+    def _find_rules(self, example: Tensor) -> dict[str, tuple[nn.Module, Rule]] | None:
+        holders = {
+            name: layer
+            for name, layer in self.model.named_modules()
+            if next(layer.parameters(recurse=False), None) is not None
+        }
+        names = [name for name, _ in self.model.named_parameters(remove_duplicate=False)]
+        if len(names) != len(list(self.model.parameters())):
+            return None  # tied weights
+        seen: dict[nn.Module, list[torch.Size]] = {layer: [] for layer in holders.values()}
+        handles = [
+            layer.register_forward_pre_hook(lambda layer, args: seen[layer].append(args[0].shape))
+            for layer in holders.values()
+        ]
+        # Two batch sizes, so that another axis cannot be taken for the batch.
+        try:
+            for batch in (3, 5):
+                self.model(example.narrow(0, 0, batch))
+        finally:
+            for handle in handles:
+                handle.remove()
+        found: dict[str, tuple[nn.Module, Rule]] = {}
+        for name, layer in holders.items():
+            rule = _rule_for(layer, len(seen[layer][0]) if seen[layer] else 0)
+            if rule is None or [shape[0] for shape in seen[layer]] != [3, 5]:
+                return None
+            found[name] = (layer, rule)
+        return found
+
+    @torch.no_grad()
+    def _agrees(self, example: Tensor) -> bool:
+        shifted = {name: value * 1.25 + 0.01 for name, value in self.model.named_parameters()}
+        still = {name: torch.zeros_like(value) for name, value in shifted.items()}
+        with self._replaced(shifted, still, lambda *shape: example.new_zeros(shape)):
+            ours = self.model(example)
+        truth = functional_call(self.model, shifted, (example,))
+        return torch.allclose(ours, truth, rtol=1e-3, atol=1e-3 * float(truth.abs().max()))
+
+    def _values_drawn_per_example(self) -> int:
+        if self._layers is None:
+            return sum(value.numel() for value in self.model.parameters())
+        drawn = [layer for layer, rule in self._layers.values() if rule is not _linear]
+        return sum(value.numel() for layer in drawn for value in layer.parameters(recurse=False))
+
+    @contextmanager
+    def _replaced(self, mean: Weights, scale: Weights, noise: Noise) -> Iterator[None]:
+        assert self._layers is not None
+        try:
+            for name, (layer, rule) in self._layers.items():
+                own_mean, own_scale = _of_layer(name, layer, mean), _of_layer(name, layer, scale)
+                # An attribute of the instance hides the method of the class until it is deleted below.
+                layer.forward = _bound(rule, layer, own_mean, own_scale, noise)
+            yield
+        finally:
+            for layer, _ in self._layers.values():
+                layer.__dict__.pop("forward", None)
+
+    def __call__(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise) -> Tensor:
+        """Evaluate a batch with one fresh draw of N(mean, diag(scale^2)) per example.
+
+        Parameters
+        ----------
+        mean, scale : mapping of str to Tensor
+            For every parameter of the model, by name; `scale` has the shapes of `mean`.
+        inputs : Tensor, shape (batch, ...)
+            The batch.
+        noise : callable
+            Source of standard normals (`normal_noise`), on the inputs' device.
+
+        Returns
+        -------
+        Tensor
+            The model's output; row i was computed with the i-th draw. Differentiable in `mean` and `scale`.
+        """
+        room = max(1, _DRAW_BYTES // max(1, self._drawn * inputs.element_size()))
+        pieces = [self._evaluate(mean, scale, piece, noise) for piece in inputs.split(room)]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _evaluate(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise) -> Tensor:
+        if self._layers is not None:
+            with self._replaced(mean, scale, noise):
+                return self.model(inputs)
+        own = draw_weights(_stacked(mean, len(inputs)), scale, noise)
+
+        def one(weights: dict[str, Tensor], example: Tensor) -> Tensor:
+            return functional_call(self.model, weights, (example.unsqueeze(0),)).squeeze(0)
+
+        return vmap(one)(own, inputs)
+
+
+def _rule_for(layer: nn.Module, dimensions: int) -> Rule | None:
+    # Exact types: a subclass may compute something else.
+    if type(layer) is nn.Linear:
+        return _linear if dimensions == 2 else _linear_positions
+    if type(layer) in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
+        return _convolution
+    if type(layer) in (nn.LayerNorm, nn.GroupNorm):
+        return _normalisation
+    if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) and layer.running_mean is not None:
+        return _normalisation
+    return None
+
+
+def _of_layer(name: str, layer: nn.Module, weights: Weights) -> dict[str, Tensor]:
+    prefix = f"{name}." if name else ""
+    return {own: weights[prefix + own] for own, _ in layer.named_parameters(recurse=False)}
+
+
+def _bound(rule: Rule, layer: nn.Module, mean: Weights, scale: Weights, noise: Noise) -> Callable[[Tensor], Tensor]:
+    return lambda x: rule(layer, mean, scale, noise, x)

@@ -1,0 +1,27 @@
+"""What a user calls: certify a checkpoint, load its predictor again, measure a certificate's numbers again.
+
+The names below load their module, and with it torch, at their first use only.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "NetworkTraining": "genbounds.pac_bayes.training",
+    "PosteriorTraining": "genbounds.pac_bayes.training",
+    "certify": "genbounds.workflow.certification",
+    "load_predictor": "genbounds.workflow.predictor",
+    "remeasure": "genbounds.workflow.remeasure",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)

@@ -1,0 +1,360 @@
+"""From a checkpoint and its data to a certificate."""
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from genbounds import __version__
+from genbounds.certificates import Certificate, Comparison, Estimate, Sample
+from genbounds.models.data import load_data
+from genbounds.models.examples import Data
+from genbounds.models.guards import (
+    ModelError,
+    check_deterministic,
+    check_evaluation_mode,
+    check_examples_do_not_mix,
+    check_repeatable_data,
+    stateful_buffers,
+)
+from genbounds.models.passes import BLOCK
+from genbounds.models.splits import Roles, repeated_examples
+from genbounds.models.state import save_state, state_sha256
+from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
+from genbounds.theorems import Assumption
+from genbounds.workflow.composition import HEADLINE, error_estimate, gibbs_argument, holdout_comparison
+from genbounds.workflow.evaluation import SCHEMES, Evaluation
+from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior
+from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks
+from genbounds.workflow.store import Store
+
+__all__ = ["PRIORS", "certify"]
+
+#: Where the prior is centred.
+PRIORS = ("learnt", "checkpoint", "zero", "initialisation")
+
+
+def certify(
+    model: nn.Module | Callable[..., nn.Module] | str | Path,
+    data: Any,
+    *,
+    checkpoint: State | None = None,
+    initial: State | None = None,
+    prefix: str = "",
+    trust_pickle: bool = False,
+    prior: str = "learnt",
+    prior_scale: float | None = None,
+    roles: Roles | Mapping[str, ArrayLike] | None = None,
+    prior_fraction: float = 0.5,
+    delta: float = 0.05,
+    monte_carlo_share: float = 0.2,
+    theorem: str = "pac_bayes.seeger_xi",
+    network: NetworkTraining | None = None,
+    posterior: PosteriorTraining | None = None,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    scheme: str = SCHEMES[0],
+    passes: int = 10,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> Certificate:
+    """Certify the 0-1 risk of a randomised predictor around a trained network.
+
+    A prior P is fixed without the bound's sample; a diagonal Gaussian posterior Q is trained on a PAC-Bayes bound;
+    the errors of networks drawn from Q are counted; and a theorem turns the counts and KL(Q || P) into an upper limit
+    on the risk of the Gibbs predictor, which draws fresh weights from Q for every prediction.
+
+    Parameters
+    ----------
+    model : nn.Module, callable, str or Path
+        The architecture: a module, a factory, a factory's name ``package.module:callable``, or a ``.pt2`` file of
+        ``torch.export``. A factory is called under `seed`, and what it builds is the initialisation.
+    data : object
+        Anything `genbounds.models.load_data` takes: ``"digits"``, a folder of IDX files, an ``.npz`` file, a pair of
+        arrays, a Dataset, a DataLoader, ``package.module:callable``, or a `Data`.
+    checkpoint : path or state dict, optional
+        The trained weights. Without it, the weights of a module passed as `model` are the trained ones.
+    initial : path or state dict, optional
+        The weights that training started from, for the priors "learnt" and "initialisation"; by default what the
+        factory builds under `seed`.
+    prefix : str
+        Prefix of the parameters' names in the files, such as ``model.`` in Lightning's.
+    trust_pickle : bool
+        Read files that execute code when they are read. Only for files that you made.
+    prior : {"learnt", "checkpoint", "zero", "initialisation"}
+        Centre of P. "learnt": a network trained here, from `initial`, on the examples with role ``prior``.
+        "checkpoint": the checkpoint itself, which you thereby declare not to have seen the bound's sample.
+        "zero" and "initialisation" need no data and suit a checkpoint that has seen everything.
+    prior_scale : float, optional
+        Standard deviation of P, fixed before the bound's sample was looked at. By default: `network.noise` if that is
+        positive; else the widest that hardly hurts on the prior's data; else chosen on a grid whose union is paid.
+    roles : Roles or mapping of str to indices, optional
+        Which examples are ``prior``, ``bound`` and ``test``. By default the data's own test part, if it has one, is
+        ``test``, and the rest is split at random: `prior_fraction` to ``prior`` where the prior is learnt, else all to
+        ``bound``.
+    prior_fraction : float
+        Share of the examples given to a learnt prior by default.
+    delta : float
+        The whole probability that the certificate may fail, in (0, 1).
+    monte_carlo_share : float
+        Share of `delta` spent on the Monte Carlo step, in (0, 1).
+    theorem : str
+        A PAC-Bayes theorem of the catalogue that takes (risk, kl, n, delta).
+    network : NetworkTraining, optional
+        How a learnt prior's network is trained.
+    posterior : PosteriorTraining, optional
+        How the posterior is trained.
+    augment : callable, optional
+        ``augment(inputs, generator) -> inputs`` for training the prior's network, and nothing else.
+    scheme : {"one per example", "shared"}
+        Monte Carlo step: every example meets its own network (exact binomial limit), or every pass has one network
+        for all examples (betting limit).
+    passes : int
+        Passes over the bound's sample in the Monte Carlo step.
+    seed : int
+        Seed of everything: same seed, same certificate.
+    device, dtype : torch.device or str, torch.dtype
+        Where and in what type the model is evaluated.
+    out : str or Path, optional
+        Folder for ``certificate.json``, ``posterior.safetensors``, ``prior.safetensors`` and the state of the run. A
+        run that was killed and is started again with the same arguments goes on where it stopped, to the same
+        certificate.
+    progress : bool
+        Show bars on a terminal.
+
+    Returns
+    -------
+    Certificate
+        Its ``str()`` is the sentence that one may print; ``genbounds verify`` re-checks it without the model.
+
+    Raises
+    ------
+    ValueError
+        If an argument is impossible, a needed state is missing, the model's buffers may have seen the bound's sample,
+        its output is not a function of the example alone, or the data changes when it is read again.
+    """
+    for name, value, choices in (("prior", prior, PRIORS), ("scheme", scheme, SCHEMES)):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+    if passes < 1:
+        raise ValueError(f"passes must be at least 1, got {passes}. The Monte Carlo step needs draws.")
+    network, training = network or NetworkTraining(), posterior or PosteriorTraining()
+    source = load_data(data)
+    assigned = assign_roles(source, roles, prior=prior, prior_fraction=prior_fraction, seed=seed)
+    for role in ("bound", "test"):
+        if assigned.count(role):
+            check_repeatable_data(source, assigned.indices(role))
+    networks = gather_networks(
+        model, checkpoint, initial, prior=prior, seed=seed, prefix=prefix, trust_pickle=trust_pickle
+    )
+    module = networks.module.to(device, dtype)
+    used = [role for role in ("prior", "bound", "selection", "test") if assigned.count(role)]
+    content = {role: source.content_sha256(assigned.indices(role)) for role in used}
+    settings: dict[str, Any] = {
+        "model": networks.name,
+        "checkpoint": networks.trained and state_sha256(networks.trained),
+        "initial": networks.initial and state_sha256(networks.initial),
+        "data": content,
+        "roles": hashlib.sha256(assigned.codes.tobytes()).hexdigest(),
+        "prior": prior,
+        "prior_scale": prior_scale,
+        "delta": delta,
+        "monte_carlo_share": monte_carlo_share,
+        "theorem": theorem,
+        "network": dataclasses.asdict(network),
+        "posterior": dataclasses.asdict(training),
+        "augment": augment and hashlib.sha256(inspect.getsource(augment).encode()).hexdigest(),
+        "scheme": scheme,
+        "passes": passes,
+        "seed": seed,
+        "device": torch.device(device).type,
+        "dtype": str(dtype).removeprefix("torch."),
+    }
+    folder = Path(out) if out is not None else None
+    store = Store(folder / "run" if folder else None, settings)
+    evaluation = Evaluation(module, source, store, seed, device, dtype, progress)
+
+    # The prior stands before anything looks at the bound's sample.
+    p = make_prior(evaluation, networks, assigned, prior, prior_scale, network, augment)
+    buffers = _check_model(evaluation, networks, prior, assigned)
+    bound, n = assigned.indices("bound"), assigned.count("bound")
+    start, origin = choose_start(evaluation, p, networks, bound, delta)
+    q, final_p, kl = fit_posterior(evaluation, p, start, bound, training, delta)
+
+    def argument(name: str, gaussian: DiagonalGaussian, kl: float) -> dict[str, Any]:
+        errors = evaluation.gibbs_errors(name, gaussian, bound, passes=passes, scheme=scheme)
+        claims, ledger = gibbs_argument(
+            theorem,
+            errors,
+            n,
+            kl,
+            scheme=scheme,
+            delta=delta,
+            monte_carlo_share=monte_carlo_share,
+            candidates=len(p.scales),
+            statuses=statuses,
+        )
+        return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
+
+    prior_saw = [role for role in ("prior",) if prior in ("learnt", "checkpoint") and assigned.count(role)]
+    statuses = _statuses(prior, networks, buffers)
+    certificate = Certificate(
+        **argument("posterior", q, kl),
+        sample=Sample.of(len(source), {role: assigned.indices(role) for role in used}, content),
+        model={
+            "name": networks.name,
+            "checkpoint_sha256": settings["checkpoint"],
+            "initial_sha256": settings["initial"],
+            "buffers_sha256": buffers,
+            "parameters": q.parameters,
+            "classes": source.classes,
+            "device": settings["device"],
+            "dtype": settings["dtype"],
+        },
+        prior={
+            "kind": prior,
+            "sha256": final_p.sha256(),
+            "saw": prior_saw,
+            "scale": {
+                "value": float(next(iter(final_p.scale.values()))),
+                "chosen": p.chosen,
+                "candidates": len(p.scales),
+            },
+            "training": settings["network"] | {"augmented": augment is not None} if prior == "learnt" else None,
+        },
+        posterior={
+            "family": "diagonal gaussian",
+            "sha256": q.sha256(),
+            "saw": [*prior_saw, "bound"],
+            "kl": kl,
+            "start": origin,
+            "training": settings["posterior"],
+        },
+        draws={
+            "scheme": scheme,
+            "count": passes * n if scheme == SCHEMES[0] else passes,
+            "epochs": passes,
+            "seed": seed,
+            "block": BLOCK,
+        },
+        comparisons=(
+            *_holdout(evaluation, networks, assigned, p, network, augment, delta, statuses),
+            Comparison(
+                id="posterior = prior",
+                what="The same bound for Q = P, which did not see the bound's sample: what the posterior bought.",
+                **argument("prior", final_p, 0.0),
+            ),
+        ),
+        estimates=_test_estimates(evaluation, q, assigned),
+        notes=(*source.notes, *_repetitions(source, assigned)),
+        versions={"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__},
+    )
+    if folder is not None:
+        q.save(folder / "posterior.safetensors")
+        final_p.save(folder / "prior.safetensors")
+        if state := {name: value.cpu() for name, value in module.named_buffers()}:
+            save_state(state, folder / "buffers.safetensors")
+        certificate.save(folder / "certificate.json")
+    return certificate
+
+
+def _check_model(evaluation: Evaluation, networks: Networks, prior: str, roles: Roles) -> str | None:
+    """Refuse a model whose output is no function of its parameters and the example alone; fingerprint its buffers."""
+    check_evaluation_mode(evaluation.model)
+    probe = evaluation.data.batches(roles.indices("bound")[:8], 8, device=evaluation.device, dtype=evaluation.dtype)
+    _, inputs, _ = next(probe)
+    check_deterministic(evaluation.model, inputs)
+    check_examples_do_not_mix(evaluation.model, inputs)
+    buffers = stateful_buffers(evaluation.model)
+    if networks.initial_by_seed and networks.initial is not None:
+        buffers = {name: b for name, b in buffers.items() if not _equal(b, networks.initial.get(name))}
+    if buffers and prior in ("zero", "initialisation"):
+        raise ModelError(
+            f"buffers must not have seen the bound's sample, got {', '.join(buffers)}, which training wrote, with the "
+            f"data-free prior {prior!r}. Use the prior 'learnt' or 'checkpoint', whose buffers saw the prior's data "
+            "only, or fold normalisation into the weights."
+        )
+    return state_sha256(buffers) if buffers else None
+
+
+def _equal(buffer: Tensor, other: Tensor | None) -> bool:
+    return other is not None and torch.equal(buffer.cpu(), other.to(buffer.dtype))
+
+
+def _statuses(prior: str, networks: Networks, buffers: str | None) -> dict[Assumption, str]:
+    """Say of each assumption whether the program saw to it or the user vouches for it."""
+    here = prior in ("learnt", "zero") or (prior == "initialisation" and networks.initial_by_seed)
+    checked = {
+        Assumption.LOSS_IN_UNIT_INTERVAL,
+        Assumption.ZERO_ONE_LOSS,
+        Assumption.DRAWS_INDEPENDENT,
+        Assumption.DETERMINISTIC_EVALUATION,
+        *((Assumption.PRIOR_INDEPENDENT_OF_SAMPLE, Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE) if here else ()),
+        *((Assumption.STATE_INDEPENDENT_OF_SAMPLE,) if buffers is None or prior == "learnt" else ()),
+    }
+    return {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
+
+
+def _holdout(
+    evaluation: Evaluation,
+    networks: Networks,
+    roles: Roles,
+    p: Prior,
+    network: NetworkTraining,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None,
+    delta: float,
+    statuses: Mapping[Assumption, str],
+) -> tuple[Comparison, ...]:
+    """Return what holding data out would have given: at equal confidence, from the same data."""
+    bound = roles.indices("bound")
+    if p.kind in ("learnt", "checkpoint"):
+        errors = evaluation.errors("prior network, bound sample", p.mean, bound)
+        what = "The network at the centre of the prior, which never saw the bound's sample, tested on all of it."
+        return (holdout_comparison(errors, len(bound), delta, what, statuses),)
+    if networks.initial is None:
+        return ()
+    # Nothing was held out: train a network on one half of the sample, test it on the other.
+    halves = Roles.random(len(bound), {"prior": 0.5, "bound": 0.5}, evaluation.seed)
+    kept, tested = bound[halves.indices("prior")], bound[halves.indices("bound")]
+    learnt = learn_network(evaluation, networks.initial, kept, network, augment, "holdout")
+    weights = {name: value.detach() for name, value in learnt.named_parameters()}
+    errors = evaluation.errors("holdout network, held-out half", weights, tested)
+    what = f"A network trained on {len(kept)} examples of the bound's sample, tested on the other {len(tested)}."
+    return (holdout_comparison(errors, len(tested), delta, what, statuses),)
+
+
+def _test_estimates(evaluation: Evaluation, q: DiagonalGaussian, roles: Roles) -> tuple[Estimate, ...]:
+    test = roles.indices("test")
+    if not len(test):
+        return ()
+    (gibbs,) = evaluation.gibbs_errors("test", q, test, passes=1)
+    mean = evaluation.errors("mean network, test", q.mean, test)
+    return (
+        error_estimate(
+            "test error", "Error of the Gibbs predictor on test data, one draw per example.", gibbs, len(test)
+        ),
+        error_estimate(
+            "mean network's test error", "Error of the network at the centre of Q on test data.", mean, len(test)
+        ),
+    )
+
+
+def _repetitions(data: Data, roles: Roles) -> tuple[str, ...]:
+    """Name the copies of examples across or within roles: the i.i.d. assumption should expect as many and no more."""
+    found = repeated_examples(data.example_hashes(np.arange(len(data))), roles)
+    return tuple(
+        f"{count} examples of the role {second!r} "
+        + ("repeat another of it." if first == second else f"also occur, as copies, in the role {first!r}.")
+        for (first, second), count in found.items()
+        if "bound" in (first, second)
+    )

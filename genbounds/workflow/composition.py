@@ -1,0 +1,137 @@
+"""Counts become claims: the headline with its Monte Carlo step, the comparison beside it, estimates on test data."""
+
+import math
+from collections.abc import Mapping
+
+from genbounds.certificates import Claim, Comparison, Estimate, Ledger, LedgerEntry, Union, share, split, state
+from genbounds.numerics import binomial_lower, binomial_upper
+from genbounds.theorems import Assumption, get
+from genbounds.workflow.evaluation import SCHEMES
+
+__all__ = ["HEADLINE", "error_estimate", "gibbs_argument", "holdout_comparison"]
+
+#: Id of the claim that may be quoted.
+HEADLINE = "risk"
+
+
+def gibbs_argument(
+    theorem: str,
+    errors: list[int],
+    n: int,
+    kl: float,
+    *,
+    scheme: str,
+    delta: float,
+    monte_carlo_share: float,
+    candidates: int,
+    statuses: Mapping[Assumption, str],
+) -> tuple[tuple[Claim, ...], Ledger]:
+    """State the bound on the risk of a Gibbs predictor, and the limit on its empirical risk that it rests on.
+
+    Parameters
+    ----------
+    theorem : str
+        A theorem of the catalogue that takes (risk, kl, n, delta).
+    errors : list of int
+        Errors of each Monte Carlo pass over the bound's sample.
+    n : int
+        Examples in the bound's sample.
+    kl : float
+        KL(Q || P) in nats.
+    scheme : {"one per example", "shared"}
+        What a pass was.
+    delta : float
+        To be spent on both.
+    monte_carlo_share : float
+        Share of the Monte Carlo step.
+    candidates : int
+        Prior scales to choose from after seeing the sample; their union is paid.
+    statuses : mapping of Assumption to str
+        How each assumption stands.
+
+    Returns
+    -------
+    claims : tuple of Claim
+        The limit on the empirical risk, and the headline.
+    ledger : Ledger
+        What they spend.
+
+    Raises
+    ------
+    ValueError
+        If the theorem takes other numbers.
+    """
+    arguments = tuple(get(theorem).arguments)
+    if arguments != ("risk", "kl", "n", "delta"):
+        raise ValueError(
+            f"theorem must take risk, kl, n and delta, got {theorem!r} with {', '.join(arguments)}. "
+            "Choose pac_bayes.seeger_xi or pac_bayes.maurer."
+        )
+    for_bound, for_draws = split(delta, [1 - monte_carlo_share, monte_carlo_share])
+    if scheme == SCHEMES[0]:
+        draws = {"errors": sum(errors), "draws": n * len(errors), "delta": for_draws}
+        limit = state("pac_bayes.monte_carlo_binomial", "gibbs-sample-risk", draws, assumptions=statuses)
+    else:
+        # A quotient may have been rounded down: step to the next float.
+        values = [math.nextafter(count / n, 1.0) if count else 0.0 for count in errors]
+        limit = state(
+            "pac_bayes.monte_carlo_betting",
+            "gibbs-sample-risk",
+            {"values": values, "delta": for_draws},
+            assumptions=statuses,
+        )
+    unions = (Union("prior scale", candidates),) if candidates > 1 else ()
+    inputs = {"risk": limit, "kl": kl, "n": n, "delta": share(for_bound, candidates)}
+    headline = state(theorem, HEADLINE, inputs, assumptions=statuses)
+    ledger = Ledger(delta, (LedgerEntry(HEADLINE, for_bound, unions), LedgerEntry(limit.id, for_draws)))
+    return (limit, headline), ledger
+
+
+def holdout_comparison(errors: int, n: int, delta: float, what: str, statuses: Mapping[Assumption, str]) -> Comparison:
+    """State the exact binomial bound that holding data out would have given.
+
+    Parameters
+    ----------
+    errors : int
+        Errors of a network that did not see the examples.
+    n : int
+        Examples.
+    delta : float
+        Confidence: the whole of the certificate's.
+    what : str
+        Which network, which data.
+    statuses : mapping of Assumption to str
+        How each assumption stands.
+
+    Returns
+    -------
+    Comparison
+        Named ``holdout``.
+    """
+    inputs = {"errors": errors, "n": n, "delta": delta}
+    claim = state("pac_bayes.clopper_pearson", "holdout-risk", inputs, assumptions=statuses)
+    return Comparison("holdout", what, (claim,), claim.id, Ledger(delta, (LedgerEntry(claim.id, delta),)))
+
+
+def error_estimate(id: str, what: str, errors: int, n: int, level: float = 0.95) -> Estimate:
+    """Return an error rate on test data with its exact two-sided binomial interval.
+
+    Parameters
+    ----------
+    id : str
+        Name.
+    what : str
+        What was measured.
+    errors, n : int
+        Errors among n independent test examples.
+    level : float
+        Confidence of the interval.
+
+    Returns
+    -------
+    Estimate
+        An estimate, not a bound of the certificate.
+    """
+    tail = math.log((1 - level) / 2)
+    interval = (float(binomial_lower(errors, n, tail)), float(binomial_upper(errors, n, tail)))
+    return Estimate(id, what, errors / n, interval, level, n)

@@ -1,0 +1,151 @@
+"""The predictor that a certificate covers, loaded again from its folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from genbounds.models.checkpoint import load_checkpoint
+from genbounds.models.exported import load_exported
+from genbounds.models.factory import build_model
+from genbounds.models.guards import check_evaluation_mode
+from genbounds.models.passes import predict
+from genbounds.models.randomness import PerExampleForward, draw_weights, normal_noise, stream
+from genbounds.pac_bayes.posteriors import DiagonalGaussian
+
+__all__ = ["StochasticPredictor", "load_module", "load_predictor"]
+
+
+@dataclass(frozen=True)
+class StochasticPredictor:
+    """A network whose weights are drawn from a posterior.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Architecture, in evaluation mode, with the buffers of the certificate.
+    posterior : DiagonalGaussian
+        Q.
+    """
+
+    model: nn.Module
+    posterior: DiagonalGaussian
+
+    @torch.no_grad()
+    def gibbs(self, inputs: Tensor, *, seed: int) -> Tensor:
+        """Predict with fresh weights for every example: the predictor that the certificate is about.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (batch, ...)
+            Examples, on the device and in the dtype to evaluate with.
+        seed : int
+            Seed of the draws; take a new one for every call.
+
+        Returns
+        -------
+        Tensor of int64, shape (batch,)
+            Classes.
+        """
+        mean, scale = self.posterior.to(inputs.device, inputs.dtype)
+        noise = normal_noise(stream(seed, "gibbs predictions", device=inputs.device), inputs.dtype)
+        return predict(PerExampleForward(self.model, inputs[:5])(mean, scale, inputs, noise))
+
+    @torch.no_grad()
+    def majority(self, inputs: Tensor, *, draws: int, seed: int) -> Tensor:
+        """Predict by the majority of several networks; ties go to the smallest class.
+
+        The risk of the majority vote over all of Q is at most twice the certified Gibbs risk. A vote of finitely many
+        draws approximates it and has no certificate of its own.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (batch, ...)
+            Examples, on the device and in the dtype to evaluate with.
+        draws : int
+            Networks that vote, at least 1.
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        Tensor of int64, shape (batch,)
+            Classes.
+
+        Raises
+        ------
+        ValueError
+            If there are no draws.
+        """
+        if draws < 1:
+            raise ValueError(f"draws must be at least 1, got {draws}. An odd number such as 11 avoids most ties.")
+        mean, scale = self.posterior.to(inputs.device, inputs.dtype)
+        votes: Tensor | None = None
+        for number in range(draws):
+            noise = normal_noise(stream(seed, "majority", number, device=inputs.device), inputs.dtype)
+            logits = functional_call(self.model, draw_weights(mean, scale, noise), (inputs,))
+            vote = torch.nn.functional.one_hot(predict(logits), logits.shape[1])
+            votes = vote if votes is None else votes + vote
+        assert votes is not None
+        return votes.argmax(1)
+
+
+def load_module(
+    model: nn.Module | Callable[..., nn.Module] | str | Path, folder: str | Path, weights: Mapping[str, Tensor]
+) -> nn.Module:
+    """Build an architecture and give it weights and the buffers of a certificate's folder.
+
+    Parameters
+    ----------
+    model : nn.Module, callable, str or Path
+        As in `certify`.
+    folder : str or Path
+        Where ``buffers.safetensors`` is, if the model has buffers.
+    weights : mapping of str to Tensor
+        Values of its parameters.
+
+    Returns
+    -------
+    nn.Module
+        The module, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the parameters do not fit.
+    """
+    module = load_exported(Path(str(model))) if str(model).endswith(".pt2") else build_model(model)  # type: ignore[arg-type]
+    state = dict(weights)
+    if (buffers := Path(folder) / "buffers.safetensors").exists():
+        kept = load_checkpoint(buffers).state
+        state |= {name: value for name, value in kept.items() if name in module.state_dict()}
+    wanted = {name for name, _ in module.named_parameters()}
+    if wanted != weights.keys():
+        odd = sorted(wanted ^ weights.keys())
+        raise ValueError(f"model must have the parameters of the certificate, but {', '.join(odd)} are in one only.")
+    module.load_state_dict(state, strict=False)
+    module.eval()
+    check_evaluation_mode(module)
+    return module
+
+
+def load_predictor(folder: str | Path, model: nn.Module | Callable[..., nn.Module] | str | Path) -> StochasticPredictor:
+    """Load the predictor of a certificate's folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder that `certify` wrote.
+    model : nn.Module, callable, str or Path
+        The architecture, as in `certify`; its weights are replaced.
+
+    Returns
+    -------
+    StochasticPredictor
+        With `gibbs` and `majority`.
+    """
+    posterior = DiagonalGaussian.load(Path(folder) / "posterior.safetensors")
+    return StochasticPredictor(load_module(model, folder, posterior.mean), posterior)

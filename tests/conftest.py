@@ -1,8 +1,89 @@
-"""Settings for the whole suite: hypothesis is deterministic, so that a red run can be repeated."""
+"""Settings for the whole suite: hypothesis is deterministic, so that a red run can be repeated. One shared fixture."""
 
+from hashlib import sha256
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "genbounds", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("genbounds")
+
+
+@pytest.fixture(scope="session")
+def issue_certificate():
+    """A function that issues certificates that verify, from numbers alone: for tests of what shows or reads them."""
+    from genbounds.certificates import (
+        Certificate,
+        Comparison,
+        Estimate,
+        Ledger,
+        LedgerEntry,
+        Sample,
+        Union,
+        share,
+        split,
+        state,
+    )
+    from genbounds.theorems import Assumption, get
+
+    def stated(theorem, name, inputs):
+        declared = {Assumption.IID, Assumption.INDEPENDENT_SAMPLE, Assumption.IDEAL_RANDOMNESS}
+        states = {item: "declared" if item in declared else "checked" for item in get(theorem).assumes}
+        return state(theorem, name, inputs, assumptions=states)
+
+    def gibbs(errors, draws, kl, n, delta):
+        for_bound, for_draws = split(delta, [5, 2])
+        limit = stated(
+            "pac_bayes.monte_carlo_binomial",
+            "gibbs-sample-risk",
+            {"errors": errors, "draws": draws, "delta": for_draws},
+        )
+        inputs = {"risk": limit, "kl": kl, "n": n, "delta": share(for_bound, 41)}
+        headline = stated("pac_bayes.seeger_xi", "risk", inputs)
+        entries = (LedgerEntry("risk", for_bound, (Union("prior scale", 41),)), LedgerEntry(limit.id, for_draws))
+        return {"claims": (limit, headline), "headline": "risk", "ledger": Ledger(delta, entries)}
+
+    def issue(n=3000, errors=310, kl=21.5, held_out=33, test=(14, 1000), delta=0.035, epochs=10, notes=()):
+        members = {"prior": range(n), "bound": range(n, 2 * n), "test": range(2 * n, 2 * n + test[1])}
+        holdout = stated("pac_bayes.clopper_pearson", "holdout-risk", {"errors": held_out, "n": n, "delta": delta})
+        spent = Ledger(delta, (LedgerEntry("holdout-risk", delta),))
+        error, half = test[0] / test[1], 2 * (test[0] + 1) ** 0.5 / test[1]
+        return Certificate(
+            **gibbs(errors, 10 * n, kl, n, delta),
+            sample=Sample.of(
+                2 * n + test[1],
+                {role: list(indices) for role, indices in members.items()},
+                {role: sha256(role.encode()).hexdigest() for role in members},
+            ),
+            model={"name": "tests:network", "parameters": 4810, "classes": 10},
+            prior={"kind": "learnt", "saw": ["prior"], "scale": {"value": 0.03, "chosen": "grid", "candidates": 41}},
+            posterior={
+                "family": "diagonal gaussian",
+                "saw": ["prior", "bound"],
+                "kl": kl,
+                "training": {"epochs": epochs},
+            },
+            draws={"scheme": "one per example", "count": 10 * n, "epochs": 10, "seed": 7},
+            comparisons=(
+                Comparison("holdout", "The prior's network on the bound's sample.", (holdout,), holdout.id, spent),
+                Comparison(
+                    "posterior = prior", "The same bound for Q = P.", **gibbs(2 * errors, 10 * n, 0.0, n, delta)
+                ),
+            ),
+            estimates=(
+                Estimate(
+                    "test error",
+                    "Gibbs error on test data.",
+                    error,
+                    (max(0.0, error - half), error + half),
+                    0.95,
+                    test[1],
+                ),
+            ),
+            notes=tuple(notes),
+            versions={"genbounds": "0.1.0"},
+        )
+
+    return issue

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 #: What a formula returns: a float64 scalar for scalar arguments, an array otherwise.
-Float64: TypeAlias = "np.float64 | NDArray[np.float64]"
+Float64: TypeAlias = np.float64 | NDArray[np.float64]
 
-__all__ = ["Float64", "confidence", "count", "nonnegative", "unit_interval"]
+__all__ = ["Float64", "confidence", "count", "log_probability", "nonnegative", "unit_interval"]
 
 
 def _fail(name: str, wanted: str, values: NDArray[Any], bad: NDArray[Any], remedy: str) -> None:
-    first = np.asarray(values)[np.asarray(bad)].ravel()[0]
+    first = np.asarray(values)[np.asarray(bad)].ravel()[0].item()
     raise ValueError(f"{name} must be {wanted}, got {first!r}. {remedy}".strip())
 
 
@@ -115,6 +115,33 @@ def confidence(name: str, value: ArrayLike) -> NDArray[np.float64]:
     bad = (array <= 0) | (array >= 1)
     if bad.any():
         _fail(name, "strictly between 0 and 1", array, bad, remedy)
+    return array
+
+
+def log_probability(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return `value` as float64, in [-inf, 0].
+
+    Parameters
+    ----------
+    name : str
+        Argument's name, for the error.
+    value : array_like
+        Natural logarithms of probabilities.
+
+    Returns
+    -------
+    ndarray
+        The values in float64.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or positive.
+    """
+    remedy = "It is the logarithm of a probability, such as math.log(0.05)."
+    array = _float64(name, value, remedy)
+    if (array > 0).any():
+        _fail(name, "at most 0", array, array > 0, remedy)
     return array
 
 

@@ -10,7 +10,7 @@ __all__ = ["round_down", "round_up"]
 _UNIT = np.finfo(np.float64).eps
 
 
-def round_up(value: Float64, ulps: int) -> Float64:
+def round_up(value: Float64 | float, ulps: int) -> Float64:
     """Return a float64 that is at least the real number that `value` approximates.
 
     Parameters
@@ -29,7 +29,7 @@ def round_up(value: Float64, ulps: int) -> Float64:
     return np.nextafter(value * (1.0 + ulps * _UNIT), np.inf)
 
 
-def round_down(value: Float64, ulps: int) -> Float64:
+def round_down(value: Float64 | float, ulps: int) -> Float64:
     """Return a float64 that is at most the non-negative real number that `value` approximates.
 
     Parameters

@@ -1,0 +1,48 @@
+"""Ground floor: float64 formulas that everything else stands on, rounded outward where they enter a proof."""
+
+from genbounds.numerics.betting import betting_grid, betting_upper
+from genbounds.numerics.binary_kl import binary_kl, kl_lower, kl_upper
+from genbounds.numerics.binomial import binomial_lower, binomial_upper, log_binomial_cdf
+from genbounds.numerics.checks import Float64, confidence, count, log_probability, nonnegative, unit_interval
+from genbounds.numerics.gaussians import (
+    kl_diagonal,
+    kl_full,
+    kl_isotropic,
+    kl_low_rank,
+    renyi_diagonal,
+    renyi_full,
+    wasserstein2_diagonal,
+    wasserstein2_full,
+)
+from genbounds.numerics.log_terms import log_two_sqrt, log_xi, xi
+from genbounds.numerics.rounding import round_down, round_up
+
+__all__ = [
+    "Float64",
+    "betting_grid",
+    "betting_upper",
+    "binary_kl",
+    "binomial_lower",
+    "binomial_upper",
+    "confidence",
+    "count",
+    "kl_diagonal",
+    "kl_full",
+    "kl_isotropic",
+    "kl_low_rank",
+    "kl_lower",
+    "kl_upper",
+    "log_binomial_cdf",
+    "log_probability",
+    "log_two_sqrt",
+    "log_xi",
+    "nonnegative",
+    "renyi_diagonal",
+    "renyi_full",
+    "round_down",
+    "round_up",
+    "unit_interval",
+    "wasserstein2_diagonal",
+    "wasserstein2_full",
+    "xi",
+]

@@ -69,7 +69,9 @@ def issue_certificate():
             comparisons=(
                 Comparison("holdout", "The prior's network on the bound's sample.", (holdout,), holdout.id, spent),
                 Comparison(
-                    "posterior = prior", "The same bound for Q = P.", **gibbs(2 * errors, 10 * n, 0.0, n, delta)
+                    "posterior = prior",
+                    "The same bound for Q = P.",
+                    **gibbs(min(2 * errors, 10 * n), 10 * n, 0.0, n, delta),
                 ),
             ),
             estimates=(

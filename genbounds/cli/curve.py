@@ -1,10 +1,14 @@
 """``genbounds curve``."""
 
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from genbounds.report.learning_curve import Interval
 
 __all__ = ["certificate_files", "curve"]
 
@@ -39,6 +43,7 @@ def certificate_files(paths: tuple[Path, ...]) -> list[Path]:
 def curve(
     *paths: Path,
     x: Annotated[str, Parameter(name=["--x"])] = "n",
+    at: Annotated[tuple[float, ...] | None, Parameter(consume_multiple=True)] = None,
     out: Path = Path("curve"),
     fit: bool = False,
     prior: bool = False,
@@ -56,8 +61,11 @@ def curve(
     paths : Path
         Certificate files; a folder stands for every certificate.json below it.
     x : str
-        What to draw over: n, examples, epochs, label_noise, prior_scale, kl, or the dotted key of any number in the
-        certificates, such as posterior.kl.
+        What to draw over: n, kl, or the key of any number in the certificates, such as posterior.training.epochs. With
+        --at it only names the axis.
+    at : tuple of float
+        Positions on the x axis, one for each certificate in their order: for what certificates do not hold, as in
+        --x "label noise" --at 0 0.1 0.2.
     out : Path
         Where to write, without the ending.
     fit : bool
@@ -78,8 +86,7 @@ def curve(
     int
         Exit code.
     """
-    from genbounds.certificates import verify
-    from genbounds.certificates.content import read
+    from genbounds.certificates import Certificate, verify
     from genbounds.cli.app import OK, REFUSED
     from genbounds.cli.console import show, show_json, status
     from genbounds.report.curve import draw_curve, fit_points, points, save_figure
@@ -88,15 +95,16 @@ def curve(
     files = certificate_files(paths)
     for file in files:
         verification = verify(file)
-        if not verification.accepted:
+        if not verification.ok:
             status(f"{file}: {verification}")
             return REFUSED
-    drawn = points([read(file) for file in files], x)
+    drawn = points([Certificate.load(file) for file in files], x, at)
     fitted = fit_points(drawn) if fit else None
     axes = draw_curve(drawn, key=x, log_x=log_x, log_y=log_y, chance=chance, show_prior=prior, fit=fitted)
     written = [str(path) for path in save_figure(axes, out)]
     if json:
-        fit_data = None if fitted is None else {name: asdict(getattr(fitted, name)) for name in "abc"}
+        # An end that the data leave open is null: JSON has no infinity.
+        fit_data = None if fitted is None else {name: _open_ended(getattr(fitted, name)) for name in "abc"}
         show_json({"x": x, "points": [asdict(point) for point in drawn], "fit": fit_data, "files": written})
     else:
         show(curve_table(drawn, x))
@@ -104,3 +112,7 @@ def curve(
             show(str(fitted))
         show(f"Written: {', '.join(written)}")
     return OK
+
+
+def _open_ended(interval: "Interval") -> dict[str, float | None]:
+    return {name: value if isfinite(value) else None for name, value in asdict(interval).items()}

@@ -1,7 +1,7 @@
 """The bound-versus-error curve: certified bounds and measured errors of a set of certificates on one axis."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -98,15 +98,18 @@ def _number(certificate: Certificate, key: str) -> float:
     )
 
 
-def points(certificates: Iterable[Certificate], key: str = "n") -> list[Point]:
+def points(certificates: Sequence[Certificate], key: str = "n", at: Sequence[float] | None = None) -> list[Point]:
     """Return what a set of certificates puts on the curve, sorted by the chosen key.
 
     Parameters
     ----------
-    certificates : iterable of Certificate
+    certificates : sequence of Certificate
         The certificates.
     key : str
         A key of `numbers`, such as ``n`` or ``prior.scale.value``, or the last part of one where only one has it.
+    at : sequence of float, optional
+        Positions in place of the key, one for each certificate: for what a certificate does not hold, such as label
+        noise.
 
     Returns
     -------
@@ -116,15 +119,23 @@ def points(certificates: Iterable[Certificate], key: str = "n") -> list[Point]:
     Raises
     ------
     ValueError
-        If there is no certificate, or the key is not one number in one of them.
+        If there is no certificate, the key is not one number in one of them, or there is not one position for each.
     """
+    if not certificates:
+        raise ValueError("certificates must be at least one, got none. Name the certificate files to draw.")
+    positions = [_number(certificate, key) for certificate in certificates] if at is None else list(at)
+    if len(positions) != len(certificates):
+        raise ValueError(
+            f"at must be one position for each of the {len(certificates)} certificates, got {len(positions)}. "
+            "Name them in the order of the certificates."
+        )
     found = []
-    for certificate in certificates:
+    for x, certificate in zip(positions, certificates, strict=True):
         beside = {comparison.id: comparison.value for comparison in certificate.comparisons}
         measured = {estimate.id: estimate for estimate in certificate.estimates}
         found.append(
             Point(
-                x=_number(certificate, key),
+                x=x,
                 bound=certificate.value,
                 delta=certificate.ledger.delta,
                 test=measured.get("test error"),
@@ -132,8 +143,6 @@ def points(certificates: Iterable[Certificate], key: str = "n") -> list[Point]:
                 unchanged=beside.get("posterior = prior"),
             )
         )
-    if not found:
-        raise ValueError("certificates must be at least one, got none. Name the certificate files to draw.")
     return sorted(found, key=lambda point: point.x)
 
 

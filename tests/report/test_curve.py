@@ -1,77 +1,96 @@
 """The curve: what is read from certificates, what is drawn, and that drawing leaves nothing behind."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from genbounds.report.curve import Estimate, draw_curve, fit_points, points, save_figure
+from genbounds.report.curve import draw_curve, fit_points, numbers, points, save_figure
+
+SIZES = (300, 1000, 3000, 10000, 30000)
+BOUND = "certified bound (each with prob. ≥ 0.965)"
+TEST = "measured test error (95% interval)"
 
 
-def certificate(n, bound, *, test=None, holdout=None, unchanged=None, delta=0.035, **more):
-    """The parts of a certificate that a curve reads."""
-
-    def beside(name, value):
-        return {"id": name, "headline": "h", "claims": [{"id": "other", "value": 0.0}, {"id": "h", "value": value}]}
-
-    comparisons = [("holdout", holdout), ("posterior = prior", unchanged)]
-    estimates = [] if test is None else [{"id": "test error", "value": test[0], "interval": test[1:], "level": 0.95}]
-    return {
-        "headline": "risk",
-        "claims": [{"id": "gibbs-sample-risk", "value": bound / 2}, {"id": "risk", "value": bound}],
-        "ledger": {"delta": delta},
-        "sample": {"examples": 2 * n, "roles": {"bound": {"count": n}}},
-        "comparisons": [beside(name, value) for name, value in comparisons if value is not None],
-        "estimates": estimates,
-        **more,
-    }
+@pytest.fixture(scope="module")
+def family(issue_certificate):
+    """Certificates over n whose test errors follow 0.9 n^(-1/2), out of order."""
+    found = []
+    for n in reversed(SIZES):
+        test = round(10_000 * 0.9 * n**-0.5)
+        found.append(issue_certificate(n, errors=round(0.2 * n), kl=n**0.5, held_out=n // 50, test=(test, 10_000)))
+    return found
 
 
-def family():
-    sizes = [300, 1000, 3000, 10000, 30000]
-    return [
-        certificate(n, 0.02 + 12 / n**0.6, test=(0.9 * n**-0.5, 0.8 * n**-0.5, n**-0.5), holdout=0.03, unchanged=0.5)
-        for n in reversed(sizes)
-    ]
+@pytest.fixture(scope="module")
+def drawn(family):
+    return points(family)
 
 
 def labelled(axes):
     return {line.get_label(): line for line in axes.get_lines() if not line.get_label().startswith("_")}
 
 
-def test_points_are_read_and_sorted():
-    drawn = points(family())
-    assert [point.x for point in drawn] == [300, 1000, 3000, 10000, 30000]
-    first = drawn[0]
-    assert first.bound == 0.02 + 12 / 300**0.6
-    assert first.test == Estimate(0.9 * 300**-0.5, 0.8 * 300**-0.5, 300**-0.5, 0.95)
-    assert (first.holdout, first.unchanged, first.delta) == (0.03, 0.5, 0.035)
+def test_points_are_read_and_sorted(family, drawn):
+    assert [point.x for point in drawn] == list(SIZES)
+    first, certificate = drawn[0], family[-1]
+    assert first.bound == certificate.value
+    assert first.test == certificate.estimates[0]
+    assert first.holdout == certificate.comparisons[0].value
+    assert first.unchanged == certificate.comparisons[1].value
+    assert first.delta == 0.035
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("n", 100.0),
-        ("examples", 200.0),
-        ("epochs", 7.0),
-        ("training.epochs", 7.0),
-        ("estimates.test error.value", 0.02),
-        ("claims.gibbs-sample-risk.value", 0.05),
+        ("n", 1000.0),
+        ("kl", 5.0),
+        ("sample.examples", 3000.0),
+        ("parameters", 4810.0),
+        ("training.epochs", 12.0),
+        ("posterior.training.epochs", 12.0),
+        ("estimates.test error.value", 0.014),
+        ("test error", 0.014),
+        ("claims.gibbs-sample-risk.inputs.draws", 10000.0),
     ],
 )
-def test_any_number_can_be_the_axis(key, value):
-    document = certificate(100, 0.1, test=(0.02, 0.01, 0.03), training={"epochs": 7, "resumed": True})
-    assert points([document], key)[0].x == value
+def test_any_number_can_be_the_axis(issue_certificate, key, value):
+    assert points([issue_certificate(1000, kl=5.0, epochs=12)], key)[0].x == value
 
 
-@pytest.mark.parametrize("key", ["prior.scale", "training.resumed", "estimates.nothing.value", "headline", ""])
-def test_a_key_that_is_no_number_is_refused(key):
-    document = certificate(100, 0.1, test=(0.02, 0.01, 0.03), training={"epochs": 7, "resumed": True})
-    with pytest.raises(ValueError, match="key must be a number in every certificate"):
-        points([document], key)
+def test_truth_values_and_texts_are_no_numbers(issue_certificate):
+    known = numbers(issue_certificate())
+    assert "vacuous" not in known
+    assert not any(key.startswith(("headline", "versions", "digest")) for key in known)
+    assert all(isinstance(value, float) for value in known.values())
 
 
-def test_a_mistyped_key_names_its_neighbours():
-    with pytest.raises(ValueError, match=r"training\.epochs"):
-        points([certificate(100, 0.1, training={"epochs": 7})], "training.epoch")
+@pytest.mark.parametrize("key", ["prior.scale", "vacuous", "estimates.nothing.value", "headline", ""])
+def test_a_key_that_is_no_number_is_refused(issue_certificate, key):
+    with pytest.raises(ValueError, match="key must be one number in every certificate"):
+        points([issue_certificate()], key)
+
+
+def test_an_ambiguous_key_names_what_it_could_be(issue_certificate):
+    with pytest.raises(ValueError, match=r"several in one.*posterior\.training\.epochs or draws\.epochs"):
+        points([issue_certificate()], "epochs")
+
+
+def test_a_mistyped_key_names_its_neighbours(issue_certificate):
+    with pytest.raises(ValueError, match=r"posterior\.training\.epochs"):
+        points([issue_certificate()], "posterior.training.epoch")
+
+
+def test_positions_may_be_given(family):
+    placed = points(family[:3], at=[0.0, 0.2, 0.1])
+    assert [(point.x, point.bound) for point in placed] == [
+        (0.0, family[0].value),
+        (0.1, family[2].value),
+        (0.2, family[1].value),
+    ]
+    with pytest.raises(ValueError, match="one position for each of the 3 certificates, got 2"):
+        points(family[:3], at=[0.0, 0.2])
 
 
 def test_no_certificate_is_refused():
@@ -79,85 +98,96 @@ def test_no_certificate_is_refused():
         points([])
 
 
-def test_what_is_drawn():
-    drawn = points(family())
+def test_what_is_drawn(drawn):
     axes = draw_curve(drawn, chance=0.9, show_prior=True, fit=fit_points(drawn))
     lines = labelled(axes)
-    bound = lines["certified bound (each with prob. ≥ 0.965)"]
-    np.testing.assert_array_equal(bound.get_ydata(), [point.bound for point in drawn])
-    np.testing.assert_array_equal(bound.get_xdata(), [point.x for point in drawn])
-    assert "measured test error (95% interval)" in lines
-    assert "bound from held-out data, equal prob." in lines
-    assert "bound of the prior itself (Q = P)" in lines
+    np.testing.assert_array_equal(lines[BOUND].get_ydata(), [point.bound for point in drawn])
+    np.testing.assert_array_equal(lines[BOUND].get_xdata(), SIZES)
+    np.testing.assert_array_equal(lines[TEST].get_ydata(), [point.test.value for point in drawn])
+    held_out = lines["bound from held-out data, equal prob."]
+    np.testing.assert_array_equal(held_out.get_ydata(), [point.holdout for point in drawn])
+    prior = lines["bound of the prior itself (Q = P)"]
+    np.testing.assert_array_equal(prior.get_ydata(), [point.unchanged for point in drawn])
     assert any(label.startswith("fit a n^(−b) + c") and label.endswith("no bound") for label in lines)
-    heights = {line.get_ydata()[0] for line in axes.get_lines() if line.get_linestyle() != "None"}
+    heights = {line.get_ydata()[0] for line in axes.get_lines()}
     assert {1.0, 0.9} <= heights
-    notes = {text.get_text() for text in axes.texts}
-    assert notes == {"vacuous: says nothing from here on up", "guessing: 0.9"}
+    assert {text.get_text() for text in axes.texts} == {"vacuous: says nothing from here on up", "guessing: 0.9"}
     assert axes.get_xscale() == axes.get_yscale() == "log"
     assert axes.get_ylim()[0] > 0
-    assert axes.get_xlabel()
+    assert axes.get_xlabel() == "examples the bound rests on, n"
     assert axes.get_ylabel() == "error rate"
 
 
-def test_intervals_are_drawn_as_they_are():
-    drawn = points(family())
+def test_the_prior_and_guessing_are_drawn_only_when_asked(drawn):
     axes = draw_curve(drawn)
-    segments = axes.collections[0].get_segments()
+    assert not any("prior" in label or "fit" in label for label in labelled(axes))
+    assert len(axes.texts) == 1
+
+
+def test_intervals_are_drawn_as_they_are(drawn):
+    segments = draw_curve(drawn).collections[0].get_segments()
     ends = [(segment[0][1], segment[1][1]) for segment in segments]
-    np.testing.assert_allclose(ends, [(point.test.low, point.test.high) for point in drawn])
+    np.testing.assert_allclose(ends, [point.test.interval for point in drawn])
 
 
-def test_no_error_seen_is_drawn_on_the_floor_of_a_logarithmic_axis():
-    drawn = points([certificate(n, 5 / n, test=(0.0, 0.0, 3.7 / n)) for n in (100, 1000)])
+def test_no_error_seen_is_drawn_on_the_floor_of_a_logarithmic_axis(issue_certificate):
+    drawn = points([issue_certificate(n, errors=n // 50, kl=1.0, test=(0, 1000)) for n in (1000, 9000)])
     axes = draw_curve(drawn)
     floor = axes.get_ylim()[0]
     assert axes.get_yscale() == "log"
-    assert floor < 3.7 / 1000
-    np.testing.assert_allclose(labelled(axes)["measured test error (95% interval)"].get_ydata(), floor)
+    assert 0 < floor < min(point.bound for point in drawn)
+    np.testing.assert_allclose(labelled(axes)[TEST].get_ydata(), floor)
 
 
-def test_large_values_stay_linear_and_a_bound_above_one_stays_in_sight():
-    drawn = points([certificate(n, value) for n, value in ((100, 1.3), (120, 0.6))])
+def test_large_values_stay_linear(issue_certificate):
+    drawn = points([
+        issue_certificate(n, errors=3 * n, kl=5.0, held_out=n // 2, test=(300, 1000)) for n in (1000, 1200)
+    ])
     axes = draw_curve(drawn)
     assert axes.get_xscale() == axes.get_yscale() == "linear"
     assert axes.get_ylim()[0] == 0.0
-    assert axes.get_ylim()[1] > 1.3
+    assert axes.get_ylim()[1] > 1.0
 
 
-def test_seeds_share_a_mean_line():
-    drawn = points([certificate(n, value) for n, value in ((100, 0.3), (100, 0.5), (200, 0.2))])
+def test_the_scales_can_be_chosen(drawn):
+    axes = draw_curve(drawn, log_x=False, log_y=False)
+    assert axes.get_xscale() == axes.get_yscale() == "linear"
+
+
+def test_seeds_share_a_mean_line(family):
+    drawn = points(family[:3], at=[1.0, 1.0, 2.0])
     axes = draw_curve(drawn)
-    mean = labelled(axes)["certified bound (each with prob. ≥ 0.965)"]
-    np.testing.assert_allclose(mean.get_ydata(), [0.4, 0.2])
-    every = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
-    np.testing.assert_allclose(sorted(every[0].get_ydata()), [0.2, 0.3, 0.5])
+    first, second, third = (point.bound for point in drawn)
+    np.testing.assert_allclose(labelled(axes)[BOUND].get_ydata(), [(first + second) / 2, third])
+    every = [line.get_ydata() for line in axes.get_lines() if len(line.get_xdata()) == 3]
+    np.testing.assert_allclose(every[0], [first, second, third])
 
 
-def test_the_largest_delta_of_the_set_is_the_one_stated():
-    drawn = points([certificate(100, 0.3, delta=0.05), certificate(200, 0.2, delta=0.01)])
+def test_the_largest_delta_of_the_set_is_the_one_stated(issue_certificate):
+    drawn = points([issue_certificate(1000, delta=0.05), issue_certificate(2000, delta=0.01)])
     assert "certified bound (each with prob. ≥ 0.95)" in labelled(draw_curve(drawn))
+    assert "certified bound (prob. ≥ 0.99)" in labelled(draw_curve(drawn[1:]))
 
 
-def test_drawing_on_given_axes_opens_nothing_and_changes_no_setting():
+def test_drawing_opens_nothing_and_changes_no_setting(drawn):
     import matplotlib as mpl
     from matplotlib import _pylab_helpers
     from matplotlib.figure import Figure
 
     before = dict(mpl.rcParams)
     axes = Figure().add_subplot()
-    assert draw_curve(points(family()), axes) is axes
+    assert draw_curve(drawn, axes) is axes
     assert dict(mpl.rcParams) == before
     assert not _pylab_helpers.Gcf.get_all_fig_managers()
 
 
-def test_files_are_the_same_each_time(tmp_path):
+def test_files_are_the_same_each_time(drawn, tmp_path):
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
     contents = []
     for name in ("first", "second"):
-        png, svg = save_figure(draw_curve(points(family())), tmp_path / "figures" / name)
+        png, svg = save_figure(draw_curve(drawn), tmp_path / "figures" / name)
         assert png.read_bytes().startswith(b"\x89PNG")
         contents.append((png.read_bytes(), svg.read_bytes()))
     assert contents[0] == contents[1]
@@ -165,12 +195,14 @@ def test_files_are_the_same_each_time(tmp_path):
     assert dict(mpl.rcParams) == before
 
 
-def test_the_fit_is_weighted_by_the_intervals():
-    fit = fit_points(points(family()))
-    assert fit.b.value == pytest.approx(0.5, abs=1e-3)
-    np.testing.assert_allclose(fit.standard_errors, 0.2 * fit.sizes**-0.5 / (2 * 1.959964), rtol=1e-6)
+def test_the_fit_is_weighted_by_the_intervals(drawn):
+    fit = fit_points(drawn)
+    assert fit.b.low < 0.5 < fit.b.high
+    widths = [high - low for low, high in (point.test.interval for point in drawn)]
+    np.testing.assert_allclose(fit.standard_errors, np.array(widths) / (2 * 1.959964), rtol=1e-6)
 
 
-def test_the_fit_needs_four_measured_sizes():
+def test_the_fit_needs_four_measured_sizes(drawn):
+    unmeasured = [dataclasses.replace(point, test=None) for point in drawn[3:]]
     with pytest.raises(ValueError, match="at least four different"):
-        fit_points(points(family())[:3])
+        fit_points([*drawn[:3], *unmeasured])

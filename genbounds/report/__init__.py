@@ -1,0 +1,50 @@
+"""What a certificate looks like: tables for a terminal, a page of HTML, a curve, a learning-curve fit.
+
+Names are imported when first used, so that printing a table does not load what fits a curve.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genbounds.report.curve import Point, draw_curve, fit_points, points, save_figure
+    from genbounds.report.html import certificate_html
+    from genbounds.report.learning_curve import Interval, LearningCurve, fit_learning_curve
+    from genbounds.report.text import certificate_text, curve_table, verification_text
+    from genbounds.report.theorem_pages import theorem_page, theorem_table
+
+__all__ = [
+    "Interval",
+    "LearningCurve",
+    "Point",
+    "certificate_html",
+    "certificate_text",
+    "curve_table",
+    "draw_curve",
+    "fit_learning_curve",
+    "fit_points",
+    "points",
+    "save_figure",
+    "theorem_page",
+    "theorem_table",
+    "verification_text",
+]
+
+_MODULES = {
+    "curve": ("Point", "draw_curve", "fit_points", "points", "save_figure"),
+    "html": ("certificate_html",),
+    "learning_curve": ("Interval", "LearningCurve", "fit_learning_curve"),
+    "text": ("certificate_text", "curve_table", "verification_text"),
+    "theorem_pages": ("theorem_page", "theorem_table"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"genbounds.report.{module}"), name)
+    raise AttributeError(f"module 'genbounds.report' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

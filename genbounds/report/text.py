@@ -1,0 +1,208 @@
+"""A certificate, its verification and a curve as tables for a terminal."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from genbounds.certificates import Certificate, Verification, diagnose
+from genbounds.certificates.statement import chance, printed
+from genbounds.theorems import PREDICTORS, Assumption
+
+if TYPE_CHECKING:
+    from genbounds.report.curve import Point
+
+__all__ = ["assumption_states", "certificate_text", "curve_table", "probability", "verification_text"]
+
+_BAR = 30
+_STATE_STYLES = {"checked": "green", "declared": "yellow", "violated": "bold red", "unknown": "red"}
+
+
+def probability(delta: float) -> str:
+    """Show the confidence 1 - delta without round-off.
+
+    Parameters
+    ----------
+    delta : float
+        Probability of failure.
+
+    Returns
+    -------
+    str
+        The exact decimal.
+
+    Examples
+    --------
+    >>> probability(0.035)
+    '0.965'
+    """
+    return f"{1 - Decimal(repr(delta))}"
+
+
+def assumption_states(certificate: Certificate) -> list[tuple[Assumption, str]]:
+    """Return the assumptions that the headline rests on, and how each stands; the worst where claims differ.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        The certificate.
+
+    Returns
+    -------
+    list of (Assumption, str)
+        Those that nobody checked come first.
+    """
+    order = ["violated", "unknown", "declared", "checked"]
+    states: dict[str, str] = {}
+    for claim in certificate.basis:
+        for name, state in claim.assumptions.items():
+            states[name] = min(states.get(name, "checked"), state, key=order.index)
+    spoken = [(assumption, states[assumption.name]) for assumption in Assumption if assumption.name in states]
+    return sorted(spoken, key=lambda pair: order.index(pair[1]))
+
+
+def _table(title: str, *columns: tuple[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=justify == "right")  # type: ignore[arg-type]
+    return table
+
+
+def _headline(certificate: Certificate) -> Panel:
+    headline = certificate.basis[-1]
+    vacuous = certificate.summary()["vacuous"]
+    text = Text()
+    text.append(f"{headline.quantity} ≤ {printed(headline.value)}", style="bold red" if vacuous else "bold green")
+    text.append(f"   with probability at least {probability(certificate.ledger.delta)} ({headline.loss} loss)\n")
+    if vacuous:
+        guess = chance(certificate)
+        what = "1" if guess is None or headline.value >= 1 else f"{guess:.3g}, the risk of guessing"
+        text.append(f"Vacuous: not below {what}. It proves nothing.\n", style="red")
+    text.append(f"Predictor covered, {headline.predictor}: {PREDICTORS[headline.predictor]}.")
+    return Panel(text, title="certificate", title_align="left", expand=False)
+
+
+def _steps(certificate: Certificate) -> Group:
+    diagnosis = diagnose(certificate)
+    table = _table("Where the number comes from", ("part", "left"), ("adds", "right"), ("", "left"))
+    scale = max(diagnosis.value, *diagnosis.steps.values())
+    start = 0.0
+    for name, amount in diagnosis.steps.items():
+        left, right = (round(_BAR * at / scale) for at in (start, start + amount))
+        table.add_row(name, f"{amount:.5f}", " " * left + "█" * max(right - left, 0))
+        start += amount
+    table.add_row(Text("bound", style="bold"), Text(printed(diagnosis.value, 4), style="bold"))
+    return Group(table, Text(diagnosis.advice))
+
+
+def _beside(certificate: Certificate) -> Table:
+    table = _table("Beside it", ("what", "left"), ("value", "right"), ("proves?", "left"), ("", "left"))
+    for comparison in certificate.comparisons:
+        ratio = f"certificate / this = {certificate.value / comparison.value:.3f}" if comparison.value else ""
+        table.add_row(Text(f"{comparison.id}: {comparison.what}"), printed(comparison.value), "bound", ratio)
+    for estimate in certificate.estimates:
+        low, high = estimate.interval
+        interval = f"{estimate.level:.0%} interval [{low:.3g}, {high:.3g}], n = {estimate.n:,}"
+        table.add_row(Text(f"{estimate.id}: {estimate.what}"), f"{estimate.value:.3g}", "estimate", Text(interval))
+    return table
+
+
+def _ledger(certificate: Certificate) -> Table:
+    delta = certificate.ledger.delta
+    table = _table(f"Where δ = {delta!r} went", ("claim", "left"), ("budget", "right"), ("shared by", "left"))
+    for entry in certificate.ledger.entries:
+        unions = ", ".join(f"{union.candidates:,} × {union.over}" for union in entry.unions) or "itself alone"
+        table.add_row(Text(entry.claim), f"{entry.budget!r}", Text(unions))
+    return table
+
+
+def _assumptions(certificate: Certificate) -> Table:
+    table = _table("Assumptions", ("state", "left"), ("assumption", "left"))
+    for assumption, state in assumption_states(certificate):
+        table.add_row(Text(state, style=_STATE_STYLES[state]), Text(assumption.value))
+    return table
+
+
+def _claims(certificate: Certificate) -> Table:
+    table = _table("Claims", ("claim", "left"), ("value", "right"), ("theorem", "left"), ("about", "left"))
+    for claim in certificate.claims:
+        about = Text(f"{claim.quantity}, {claim.predictor}")
+        table.add_row(Text(claim.id), printed(claim.value, 5), Text(claim.theorem), about)
+    return table
+
+
+def certificate_text(certificate: Certificate) -> RenderableType:
+    """Return a certificate as tables.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        The certificate; whether it holds is for `verify` to say.
+
+    Returns
+    -------
+    rich renderable
+        Headline, parts of the number, comparisons and estimates, claims, ledger, assumptions, notes.
+    """
+    parts: list[RenderableType] = [_headline(certificate), _steps(certificate)]
+    if certificate.comparisons or certificate.estimates:
+        parts.append(_beside(certificate))
+    parts += [_claims(certificate), _ledger(certificate), _assumptions(certificate)]
+    parts += [Text(f"Note: {note}") for note in certificate.notes]
+    return Group(*(Group(part, Text()) for part in parts))
+
+
+def verification_text(verification: Verification) -> RenderableType:
+    """Return what was checked, line by line, and the verdict.
+
+    Parameters
+    ----------
+    verification : Verification
+        What `verify` returned.
+
+    Returns
+    -------
+    rich renderable
+        One line for each finding; the verdict last.
+    """
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for finding in verification.findings:
+        mark = Text("ok", style="green") if finding.ok else Text("REFUSED", style="bold red")
+        table.add_row(mark, Text(finding.where, style="bold"), Text(finding.sentence))
+    if verification.ok:
+        verdict = Text("\nThe certificate holds.", style="bold green")
+    else:
+        failing = ", ".join(dict.fromkeys(finding.where for finding in verification.refusals))
+        verdict = Text(f"\nRefused. What fails: {failing}.", style="bold red")
+    return Group(table, verdict)
+
+
+def curve_table(drawn: "Sequence[Point]", key: str) -> Table:
+    """Return the points of a curve as a table.
+
+    Parameters
+    ----------
+    drawn : sequence of Point
+        What `genbounds.report.curve.points` returned.
+    key : str
+        Key they were made with.
+
+    Returns
+    -------
+    rich Table
+        Bounds, rounded up, and measured errors with their intervals.
+    """
+    table = _table(
+        "", (key, "right"), ("bound", "right"), ("held out", "right"), ("Q = P", "right"), ("test error", "left")
+    )
+    for point in drawn:
+        others = ["" if value is None else printed(value) for value in (point.holdout, point.unchanged)]
+        low, high = point.test.interval if point.test is not None else (0.0, 0.0)
+        test = "" if point.test is None else f"{point.test.value:.3g}  [{low:.3g}, {high:.3g}]"
+        table.add_row(f"{point.x:,.6g}", printed(point.bound), *others, Text(test))
+    return table

@@ -1,0 +1,150 @@
+"""Which part of a certificate hurts, and what would help: its value with one cost after the other taken away."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import fsum, nextafter
+from typing import Any
+
+from genbounds.certificates.certificate import Certificate
+from genbounds.certificates.claim import Claim, evaluate
+
+__all__ = ["Diagnosis", "diagnose", "observed_risk"]
+
+#: A bound that cannot fail costs nothing; this is as near as a theorem lets delta come.
+_NO_CONFIDENCE = nextafter(1.0, 0.0)
+
+#: What would help, by the part that costs most.
+_REMEDIES = {
+    "observed risk": "train a predictor that errs less on the bound's own sample",
+    "Monte Carlo": "make more draws, which costs only time",
+    "log term": "give more examples to the bound",
+    "confidence": "accept a larger delta, or choose among fewer candidates",
+    "KL divergence": "give more data to the prior, so that it lies nearer to the posterior",
+    "code length": "find a shorter code",
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Where the value of a certificate comes from.
+
+    Attributes
+    ----------
+    value : float
+        Value of the headline.
+    steps : mapping of str to float
+        Parts that add up to the value: the observed risk, then what each further cost adds to it (Monte Carlo, log
+        term, confidence, KL divergence or code length, as far as the theorem has them).
+    ideal : mapping of str to float
+        The value if one thing were different and all else the same.
+    advice : str
+        One or two sentences.
+    """
+
+    value: float
+    steps: Mapping[str, float]
+    ideal: Mapping[str, float]
+    advice: str
+
+    def __str__(self) -> str:
+        """Return the parts, the value under other conditions, and the advice."""
+        parts = [f"  {amount:+.5f}  {name}" for name, amount in self.steps.items()]
+        others = [f"  {value:.5f}  {name}" for name, value in self.ideal.items()]
+        return "\n".join([f"{self.value:.5f} is", *parts, "it would be", *others, self.advice])
+
+
+def observed_risk(claim: Claim) -> float:
+    """Return the average that a claim was computed from, rounded up.
+
+    Parameters
+    ----------
+    claim : Claim
+        A claim from errors, values or a risk.
+
+    Returns
+    -------
+    float
+        Errors among trials, the mean of the values, or the risk.
+    """
+    if "errors" in claim.inputs:
+        return _ratio(claim.inputs["errors"], claim.inputs["n" if "n" in claim.inputs else "draws"])
+    if "values" in claim.inputs:
+        values = claim.inputs["values"]
+        return _ratio(fsum(values), len(values))
+    return float(claim.inputs["risk"])
+
+
+def _ratio(part: float, whole: float) -> float:
+    return min(nextafter(part / whole, 1.0), 1.0) if part else 0.0
+
+
+def diagnose(certificate: Certificate) -> Diagnosis:
+    """Take the costs of a certificate away one by one.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        A certificate whose headline bounds a risk.
+
+    Returns
+    -------
+    Diagnosis
+        What each part costs, and what would help most.
+    """
+    *_, headline = basis = certificate.basis
+    source = next((claim for claim in basis if claim.id == headline.references.get("risk")), headline)
+    observed = observed_risk(source)
+
+    def without(**changes: Any) -> float:
+        """Value of the headline with other inputs; that of its risk stays."""
+        return evaluate(headline.theorem, {**headline.inputs, **changes}, {claim.id: claim.value for claim in basis})
+
+    value, delta = headline.value, headline.inputs["delta"]
+    complexity = {"kl": "KL divergence", "code_length": "code length"}
+    paid = next((name for name in complexity if name in headline.inputs), None)
+    levels = {"observed risk": observed}
+    ideal = {}
+    if source is not headline:
+        levels["Monte Carlo"] = source.value
+        ideal["if the empirical risk were known exactly"] = without(risk=observed)
+        more = evaluate(source.theorem, {**source.inputs, **_more_draws(source.inputs)}, {})
+        ideal["with ten times the draws, their average the same"] = without(risk=more)
+    if paid == "kl":
+        levels["log term"] = without(kl=0.0, delta=_NO_CONFIDENCE)
+    levels["confidence"] = without(**({paid: 0.0} if paid else {}))
+    if paid:
+        levels[complexity[paid]] = value
+        ideal[f"without {complexity[paid]}"] = without(**{paid: 0.0})
+    entry = certificate.ledger.entries_of(headline.id)
+    if entry and entry[0].candidates > 1:
+        ideal["without the ledger's unions"] = without(delta=min(delta * entry[0].candidates, _NO_CONFIDENCE))
+    ideal["at ten times the delta"] = without(delta=min(10 * delta, _NO_CONFIDENCE))
+    ideal["without errors"] = without(**{"errors" if "errors" in headline.inputs else "risk": 0})
+    for factor in (2, 10):
+        ideal[f"with {factor} times the bound's examples, all else the same"] = without(
+            **_more_examples(headline.inputs, factor)
+        )
+    below = [0.0, *levels.values()]
+    steps = {name: level - before for (name, level), before in zip(levels.items(), below, strict=False)}
+    return Diagnosis(value, steps, ideal, _advice(value, steps, ideal))
+
+
+def _more_draws(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Ten times the draws with the same average."""
+    if "values" in inputs:
+        return {"values": inputs["values"] * 10}
+    return {name: inputs[name] * 10 for name in ("errors", "draws") if name in inputs}
+
+
+def _more_examples(inputs: Mapping[str, Any], factor: int) -> dict[str, Any]:
+    """`factor` times the examples with the same empirical risk."""
+    return {name: inputs[name] * factor for name in ("errors", "n") if name in inputs}
+
+
+def _advice(value: float, steps: Mapping[str, float], ideal: Mapping[str, float]) -> str:
+    first, second, *_ = sorted(steps, key=lambda name: steps[name], reverse=True)
+    largest = f"The largest part is the {first} ({steps[first]:.4f} of {value:.4f}): to lower it, {_REMEDIES[first]}."
+    if steps[second] >= 0.2 * value:
+        return f"{largest} Next is the {second} ({steps[second]:.4f}): {_REMEDIES[second]}."
+    tenfold = ideal["with 10 times the bound's examples, all else the same"]
+    return f"{largest} Ten times the bound's examples, all else the same, would give {tenfold:.4f}."

@@ -1,0 +1,174 @@
+"""What a certificate says, in sentences one may print, and its numbers in one row."""
+
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from genbounds.certificates.certificate import Certificate
+from genbounds.certificates.claim import STATUSES
+from genbounds.certificates.diagnosis import diagnose, observed_risk
+from genbounds.theorems import PREDICTORS, get
+
+__all__ = ["printed", "statement", "summary"]
+
+#: What a bound for one kind of predictor does not say, with the value doubled for the vote.
+_NOT_SAID = {
+    "gibbs": "It does not speak of the network with the posterior's mean weights. In the 0-1 loss, the majority vote "
+    "over the posterior errs at most twice as often: {twice}.",
+    "single draw": "It speaks of the one network that was drawn, and of no other draw.",
+    "deterministic": "It speaks of the one network that was evaluated, and of no other.",
+    "majority vote": "It does not speak of a single network drawn from the posterior, nor of its mean.",
+    "algorithm average": "It does not speak of any one run of the algorithm.",
+}
+
+
+def printed(value: float, digits: int = 3) -> str:
+    """Show an upper bound, rounded up.
+
+    Parameters
+    ----------
+    value : float
+        The bound.
+    digits : int
+        Significant digits.
+
+    Returns
+    -------
+    str
+        The smallest decimal of that many digits that is at least the value.
+
+    Examples
+    --------
+    >>> printed(0.014810001), printed(0.25), printed(1.0)
+    ('0.0149', '0.25', '1')
+    """
+    exact = Decimal(value)
+    if not exact:
+        return "0"
+    unit = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    return f"{exact.quantize(unit, rounding=ROUND_CEILING).normalize():f}"
+
+
+def _in_words(names: list[str]) -> str:
+    return ", ".join(name.lower().replace("_", " ") for name in names)
+
+
+def chance(certificate: Certificate) -> float | None:
+    """Return the risk of guessing uniformly, in the 0-1 loss.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        Its ``model["classes"]`` is used.
+
+    Returns
+    -------
+    float or None
+        1 - 1 / classes; None if the classes are not known or the loss is another one.
+    """
+    classes = certificate.model.get("classes")
+    if certificate.basis[-1].loss != "0-1" or not isinstance(classes, int) or classes < 2:
+        return None
+    return 1 - 1 / classes
+
+
+def _lines(certificate: Certificate) -> Iterator[str]:
+    basis = certificate.basis
+    headline = basis[-1]
+    theorem = get(headline.theorem)
+    value, bound = headline.value, printed(headline.value)
+    covered = headline.predictor.replace("gibbs", "Gibbs")
+    guess = chance(certificate)
+    if value >= 1:
+        yield f"VACUOUS: the bound is {bound}, and no risk is larger than 1. Nothing is proved."
+    elif guess is not None and value >= guess:
+        yield f"VACUOUS: the bound {bound} is not below {guess:.3g}, the risk of guessing uniformly. Nothing is proved."
+    confidence = Decimal(1) - Decimal(repr(certificate.ledger.delta))
+    yield (
+        f"With probability at least {confidence}, the {theorem.quantity} (expected {headline.loss} loss on a new "
+        f"example) of the {covered} predictor is at most {bound}."
+    )
+    not_said = _NOT_SAID[headline.predictor].format(twice=printed(min(2 * value, 1.0)))
+    yield f"The {covered} predictor: {PREDICTORS[headline.predictor]}. {not_said}"
+    draws = certificate.draws or {}
+    drawn = (
+        f" and of {draws['count']:,} Monte-Carlo draws"
+        if isinstance(draws.get("count"), int) and len(basis) > 1
+        else ""
+    )
+    kl = f", KL(Q||P) = {headline.inputs['kl']:.5g} nats" if "kl" in headline.inputs else ""
+    yield f"The probability is over the draw of the {headline.inputs['n']:,} examples of the bound{drawn}."
+    yield f"By {theorem.name} ({theorem.reference}, {theorem.locator}): {theorem.formula}{kl}."
+    for status in STATUSES:
+        names = [assumption.name for assumption, stands in certificate.assumptions.items() if stands == status]
+        if names:
+            yield f"Assumptions {status}{', not checked' if status == 'declared' else ''}: {_in_words(names)}."
+    if certificate.holdout is not None:
+        held = certificate.holdout.value
+        verdict = (
+            "It is lower: simply holding these examples out of training proves more."
+            if held < value
+            else "The certificate's is lower."
+            if held > value
+            else "They are equal."
+        )
+        yield f"Holdout bound at the same confidence, {printed(held)}: {certificate.holdout.what} {verdict}"
+    diagnosis = diagnose(certificate)
+    parts = ", ".join(f"{name} {amount:.4f}" for name, amount in diagnosis.steps.items())
+    yield f"The value is the sum of {parts}. {diagnosis.advice}"
+    yield from certificate.notes
+
+
+def statement(certificate: Certificate) -> str:
+    """Return the sentences that a paper may print.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        A certificate; whether it holds is for `verify` to say.
+
+    Returns
+    -------
+    str
+        One paragraph a line: the bound (rounded up), the predictor covered and what is not, the probability, the
+        theorem, the assumptions, the holdout bound, where the value comes from, and the notes. A bound that proves
+        nothing says so first.
+    """
+    return "\n".join(_lines(certificate))
+
+
+def summary(certificate: Certificate) -> dict[str, Any]:
+    """Return the numbers of a row in a table.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        A certificate.
+
+    Returns
+    -------
+    dict
+        ``value``, ``vacuous``, ``delta``, ``n``, ``kl`` and ``draws`` (None where there is none), ``risk`` (observed)
+        and ``risk_limit`` (with the Monte-Carlo error), ``predictor``, ``theorem``, ``parameters`` of the model,
+        ``ratio`` to the holdout bound, and one entry for each comparison and each estimate, under its id.
+    """
+    basis = certificate.basis
+    headline = basis[-1]
+    source = next((claim for claim in basis if claim.id == headline.references.get("risk")), headline)
+    guess = chance(certificate)
+    row = {
+        "value": headline.value,
+        "vacuous": headline.value >= (1 if guess is None else guess),
+        "delta": certificate.ledger.delta,
+        "n": headline.inputs["n"],
+        "kl": headline.inputs.get("kl"),
+        "risk": observed_risk(source),
+        "risk_limit": source.value if source is not headline else observed_risk(source),
+        "draws": (certificate.draws or {}).get("count"),
+        "predictor": headline.predictor,
+        "theorem": headline.theorem,
+        "parameters": certificate.model.get("parameters"),
+        "ratio": headline.value / certificate.holdout.value if certificate.holdout else None,
+    }
+    others = {comparison.id: comparison.value for comparison in certificate.comparisons}
+    return row | others | {estimate.id: estimate.value for estimate in certificate.estimates}

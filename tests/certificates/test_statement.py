@@ -1,0 +1,96 @@
+import dataclasses
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genbounds.certificates.statement import chance, printed
+from genbounds.theorems import get
+
+
+@given(st.floats(1e-9, 1), st.integers(1, 6))
+def test_printed_is_above_and_near(value, digits):
+    shown = printed(value, digits)
+    assert (
+        Fraction(value)
+        <= Fraction(shown)
+        <= Fraction(value) * (1 + Fraction(10) ** (1 - digits)) * (1 + Fraction(1, 10**12))
+    )
+    assert len(shown.replace(".", "").lstrip("0")) <= digits
+
+
+def test_printed_examples():
+    assert [printed(x) for x in (0.0, 0.1234, 0.9999, 1.0, 0.5, 1e-7)] == [
+        "0",
+        "0.124",
+        "1",
+        "1",
+        "0.5",
+        "0.000000100"[:9],
+    ]
+
+
+def test_statement_says_what_a_paper_needs(certificate):
+    text = str(certificate)
+    bound = printed(certificate.value)
+    assert text.startswith(
+        "With probability at least 0.965, the risk (expected 0-1 loss on a new example) of the Gibbs predictor "
+        f"is at most {bound}."
+    )
+    for part in (
+        "The Gibbs predictor: draw a predictor from the posterior Q afresh for every input",
+        "It does not speak of the network with the posterior's mean weights.",
+        f"at most twice as often: {printed(2 * certificate.value)}.",
+        "the draw of the 400 examples of the bound and of 4,000 Monte-Carlo draws",
+        f"By pac_bayes.seeger_xi ({get('seeger_xi').reference}, ",
+        "KL(Q||P) = 4.2 nats",
+        "Assumptions declared, not checked: iid",
+        "Holdout bound at the same confidence, ",
+        "Two examples of the bound also occur in the prior's part.",
+        "The value is the sum of observed risk ",
+    ):
+        assert part in text, part
+    assert "VACUOUS" not in text
+
+
+def test_the_holdout_bound_is_told_plainly(build):
+    assert "It is lower: simply holding these examples out of training proves more." in str(build(held_out_errors=0))
+    assert "The certificate's is lower." in str(build(held_out_errors=200))
+    assert "Holdout" not in str(build(comparisons=()))
+
+
+@pytest.mark.parametrize(
+    ("kl", "classes", "word"), [(1e6, 10, "no risk is larger than 1"), (700.0, 10, ""), (700.0, 4, "guessing")]
+)
+def test_vacuous_is_loud(build, kl, classes, word):
+    made = build(kl=kl, model={"classes": classes})
+    first = str(made).splitlines()[0]
+    assert first.startswith("VACUOUS") == bool(word)
+    assert word in first
+    assert made.summary()["vacuous"] is bool(word)
+
+
+def test_chance(build):
+    assert chance(build()) == pytest.approx(0.9)
+    assert chance(build(model={})) is None
+    assert chance(build(model={"classes": "ten"})) is None
+
+
+def test_other_statuses_are_told(certificate):
+    headline = certificate.claims[1]
+    unsure = dataclasses.replace(headline, assumptions={**headline.assumptions, "IID": "unknown"})
+    text = str(dataclasses.replace(certificate, claims=(certificate.claims[0], unsure), digest=""))
+    assert "Assumptions unknown: iid." in text
+
+
+def test_summary_is_flat(certificate):
+    row = certificate.summary()
+    assert row["value"] == certificate.value
+    assert (row["delta"], row["n"], row["kl"], row["draws"]) == (0.035, 400, 4.2, 4000)
+    assert row["risk"] == pytest.approx(0.03)
+    assert row["risk"] < row["risk_limit"] == certificate.claims[0].value
+    assert row["ratio"] == certificate.value / row["holdout"]
+    assert row["test error"] == 0.03
+    assert row["parameters"] == 1199210
+    assert all(value is None or isinstance(value, bool | int | float | str) for value in row.values())

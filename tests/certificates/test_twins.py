@@ -1,0 +1,152 @@
+"""Every theorem of the catalogue and its ball twin: one never below the other, and never far above."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genbounds.certificates import CertificateError
+from genbounds.certificates.balls import is_above, slack
+from genbounds.certificates.claim import evaluate
+from genbounds.certificates.twins import TWINS
+from genbounds.theorems import catalogue
+
+RISKS = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 1e-12, 1 - 1e-12])
+DELTAS = st.floats(1e-9, 0.999)
+ARGUMENTS = {
+    "risk": RISKS,
+    "kl": st.floats(0, 1e5) | st.sampled_from([0.0, 1e-9]),
+    "code_length": st.floats(0, 1e5) | st.just(0.0),
+    "delta": DELTAS,
+    "n": st.integers(1, 10**6),
+    "draws": st.integers(1, 10**6),
+    "lam": st.floats(1e-3, 1.999),
+    "values": st.lists(st.floats(0, 1), min_size=1, max_size=40),
+}
+GRIDS = st.lists(st.tuples(st.floats(1e-3, 30), st.floats(0.1, 10)), min_size=1, max_size=5).map(
+    lambda pairs: {"grid": [c for c, _ in pairs], "weights": [weight for _, weight in pairs]}
+)
+
+
+@st.composite
+def inputs(draw, theorem):
+    arguments = catalogue()[theorem].arguments
+    drawn = {name: draw(ARGUMENTS[name]) for name in arguments if name in ARGUMENTS}
+    if "errors" in arguments:
+        trials = drawn["n" if "n" in arguments else "draws"]
+        drawn["errors"] = draw(st.integers(0, trials) | st.integers(0, min(trials, 50)))
+    if "C" in arguments:
+        drawn["C"] = draw(st.floats(1e-3, 30) | GRIDS)
+    return {name: drawn[name] for name in arguments}
+
+
+def test_every_theorem_has_a_twin():
+    assert set(TWINS) == set(catalogue())
+
+
+@pytest.mark.parametrize("theorem", sorted(TWINS))
+@settings(max_examples=40)
+@given(data=st.data())
+def test_twin_agrees(theorem, data):
+    given_inputs = data.draw(inputs(theorem))
+    value = evaluate(theorem, given_inputs, {})
+    assert is_above(theorem, given_inputs, value) is True
+    assert is_above(theorem, given_inputs, value * (1 - 1e-11)) is False
+
+
+@pytest.mark.parametrize("theorem", ["pac_bayes.maurer", "pac_bayes.seeger_xi"])
+@pytest.mark.parametrize("n", [10**6 + 1, 10**8, 10**12, 2**53])
+def test_beyond_the_exact_constant(theorem, n):
+    given_inputs = {"risk": 0.01, "kl": 500.0, "n": n, "delta": 0.025}
+    value = evaluate(theorem, given_inputs, {})
+    assert is_above(theorem, given_inputs, value)
+    assert slack(theorem, given_inputs, value) <= 1e-9
+
+
+def test_twins_against_known_values():
+    """Closed forms by hand, so that a twin and its theorem cannot share a misprint."""
+    known = [
+        ("pac_bayes.maurer", {"risk": 0.0, "kl": 0.0, "n": 100, "delta": 0.05}, 1 - 400 ** (-1 / 100)),
+        ("pac_bayes.seeger_xi", {"risk": 0.0, "kl": 0.0, "n": 2, "delta": 0.1}, 0.8),
+        ("pac_bayes.clopper_pearson", {"errors": 0, "n": 10, "delta": 0.05}, 1 - 0.05**0.1),
+        ("pac_bayes.clopper_pearson", {"errors": 1, "n": 2, "delta": 0.19}, 0.9),
+        (
+            "pac_bayes.occam_binomial",
+            {"errors": 0, "code_length": 6000.0, "n": 6000, "delta": 0.5},
+            1 - np.exp(-1) * 0.5 ** (1 / 6000),
+        ),
+        ("pac_bayes.monte_carlo_binomial", {"errors": 1, "draws": 4, "delta": 0.9}, 0.5),
+        ("pac_bayes.monte_carlo_betting", {"values": [0.2], "delta": 0.05}, 0.96),
+        (
+            "pac_bayes.catoni",
+            {"risk": 0.0, "kl": 0.0, "n": 1, "delta": 0.8, "C": {"grid": [np.log(2), np.log(4)], "weights": [1, 1]}},
+            0.8,
+        ),
+    ]
+    for theorem, given_inputs, exact in known:
+        assert is_above(theorem, given_inputs, exact * (1 + 1e-13)), theorem
+        assert is_above(theorem, given_inputs, exact * (1 - 1e-13)) is False, theorem
+
+
+@pytest.mark.parametrize("value", [1.0, 1.5])
+def test_one_is_always_above(value):
+    assert is_above("pac_bayes.maurer", {"risk": 1.0, "kl": 1e9, "n": 1, "delta": 0.1}, value)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 0.0999])
+def test_below_the_empirical_risk(value):
+    for theorem in ("maurer", "mcallester", "quadratic", "tolstikhin"):
+        assert is_above(f"pac_bayes.{theorem}", {"risk": 0.1, "kl": 0.0, "n": 10**6, "delta": 0.1}, value) is False
+    assert is_above("pac_bayes.clopper_pearson", {"errors": 10, "n": 100, "delta": 0.1}, value) is False
+    assert is_above("pac_bayes.monte_carlo_betting", {"values": [0.1, 0.1], "delta": 0.1}, value) is False
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"risk": 1.2}, r"inputs.risk must be in \[0, 1\], got 1.2"),
+        ({"kl": -1e-9}, "inputs.kl must be at least 0"),
+        ({"n": 0}, "inputs.n must be a whole number of at least 1"),
+        ({"n": 10.5}, "inputs.n must be a whole number"),
+        ({"n": 1e300}, "inputs.n must be a whole number of at least 1 and at most"),
+        ({"delta": 1.0}, "inputs.delta must be strictly between 0 and 1"),
+        ({"delta": {"claim": "x"}}, "inputs.delta must be strictly between 0 and 1, got {'claim'"),
+    ],
+)
+def test_inputs_out_of_range(change, sentence):
+    with pytest.raises(CertificateError, match=sentence):
+        is_above("pac_bayes.maurer", {"risk": 0.1, "kl": 1.0, "n": 10, "delta": 0.1} | change, 0.5)
+
+
+def test_errors_among_trials():
+    with pytest.raises(CertificateError, match=r"inputs.errors must be at most the number of trials"):
+        is_above("pac_bayes.clopper_pearson", {"errors": 11, "n": 10, "delta": 0.1}, 0.5)
+
+
+def test_slack_is_measured():
+    given_inputs = {"errors": 0, "n": 10, "delta": 0.05}
+    exact = 1 - 0.05**0.1
+    found = [
+        slack("pac_bayes.clopper_pearson", given_inputs, exact * (1 + loose)) for loose in (1e-13, 1e-7, 5e-2, 2.0)
+    ]
+    assert found == [1e-12, 1e-6, 1e-1, 1.0]
+
+
+def test_the_limit_of_the_binomial_step_may_be_met_exactly():
+    given_inputs = {"errors": 1, "draws": 4, "delta": 0.9}
+    assert is_above("pac_bayes.monte_carlo_binomial", given_inputs, 0.5) is True
+    assert is_above("pac_bayes.monte_carlo_binomial", given_inputs, np.nextafter(0.5, 0)) is False
+
+
+def test_a_theorem_without_a_twin_is_named(monkeypatch):
+    monkeypatch.delitem(TWINS, "pac_bayes.maurer")
+    with pytest.raises(CertificateError, match=r"pac_bayes.maurer has no twin in ball arithmetic"):
+        is_above("pac_bayes.maurer", {"risk": 0.1, "kl": 1.0, "n": 10, "delta": 0.1}, 0.5)
+
+
+def test_missing_flint_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flint", None)
+    with pytest.raises(ImportError, match="pip install python-flint"):
+        is_above("pac_bayes.maurer", {"risk": 0.1, "kl": 1.0, "n": 10, "delta": 0.1}, 0.5)

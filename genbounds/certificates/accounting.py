@@ -77,7 +77,7 @@ def check_prior(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[st
         return
     yield from _seen("prior", prior, ("prior", "selection"), certificate.sample)
     learnt = {"prior", "selection"} & set(prior["saw"])
-    if prior.get("kind") == "learnt" and not learnt:
+    if text("prior.kind", prior.get("kind")) == "learnt" and not learnt:
         yield "it is learnt, but is said to have seen no example."
     if prior.get("scale") is None:
         return

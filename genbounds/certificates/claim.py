@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from math import inf
 from typing import Any
 
 from genbounds.certificates.errors import CertificateError, at
@@ -127,7 +128,7 @@ def _check_inputs(record: Theorem, inputs: Mapping[str, Any]) -> None:
         elif name == "risk" and isinstance(value, Mapping) and set(value) == {"claim"}:
             text(f"{path}.claim", value["claim"])
         else:
-            number(path, value)
+            number(path, value, lowest=1 if name in {"n", "draws"} else -inf)
 
 
 def _check_numbers(path: str, values: Any) -> None:

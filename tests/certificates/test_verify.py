@@ -4,6 +4,7 @@ The third, measuring again, is not in this room. What only it can find is listed
 statistics, fingerprints and declarations whose consequences were all recomputed.
 """
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -457,6 +458,7 @@ def test_a_holdout_bound_on_a_part_of_the_data(build, restated):
 @pytest.mark.parametrize(
     ("section", "change", "sentence"),
     [
+        ("prior", {"kind": None}, "prior.kind must be a text"),
         ("prior", {"saw": "bound"}, "prior.saw must be a list"),
         ("prior", {"saw": [["bound"]]}, "prior.saw must be a text"),
         ("prior", {"saw": ["selection"]}, "the prior saw the role 'selection', which no example has"),
@@ -477,6 +479,35 @@ def test_malformed_sections_are_findings(certificate, section, change, sentence)
     changed = dataclasses.replace(certificate, **{section: {**getattr(certificate, section), **change}}, digest="")
     refusals = verify(changed).refusals
     assert any(refusal.where == section and sentence in refusal.sentence for refusal in refusals), refusals
+
+
+def places(content, above=()):
+    yield from [above] if above else []
+    inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inside:
+        yield from places(value, (*above, key))
+
+
+SCALARS = st.sampled_from([None, True, 0, -1, 1, 0.5, 1e300, 1e-320, 2**60, "", "bound", "risk"])
+TABLES = st.sampled_from([{}, {"claim": "risk"}, {"grid": [1.0], "weights": [0.0]}, {"grid": [1.0], "weights": [2.0]}])
+ANYTHING = SCALARS | TABLES | st.lists(SCALARS, max_size=2) | st.just([["bound"]])
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_no_edit_makes_it_crash(certificate, data):
+    """Whatever stands in a file, the answer is a verdict or a sentence."""
+    content = in_file(certificate)
+    *way, last = data.draw(st.sampled_from(list(places(content))))
+    inside = content
+    for key in way:
+        inside = inside[key]
+    inside[last] = data.draw(ANYTHING)
+    content["digest"] = digest(content)
+    with contextlib.suppress(CertificateError):
+        edited = Certificate.from_json(content)
+        assert verify(edited).findings
+        assert str(edited)
 
 
 def test_files_that_are_no_certificates(tmp_path):

@@ -14,20 +14,21 @@ __all__ = ["EXIT_CODES", "INTERNAL_ERROR", "INTERRUPTED", "OK", "REFUSED", "USAG
 
 OK, INTERNAL_ERROR, USAGE_ERROR, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
-EXIT_CODES = """[bold]Exit codes[/bold]
-    0  done; a vacuous bound is a value, not an error
-    1  unexpected error
-    2  a wrong option, file, checkpoint or value
-    3  verify: the certificate is refused
-  130  interrupted
+EXIT_CODES = """**Exit codes**
 
-[bold]--debug[/bold] shows the whole traceback of an error; every command takes it."""
+- 0: done; a vacuous bound is a value, not an error
+- 1: unexpected error
+- 2: a wrong option, file, checkpoint or value
+- 3: the certificate is refused
+- 130: interrupted
+
+Every command takes `--debug`, which shows the whole traceback of an error."""
 
 app = App(
     name="genbounds",
     help="What can be proved about a trained network's error on data it has not seen.",
     help_epilogue=EXIT_CODES,
-    help_format="rich",
+    help_format="markdown",
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
@@ -77,7 +78,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return USAGE_ERROR
     except KeyboardInterrupt:
-        status("Interrupted.")
+        status("Interrupted. The same command, run again, goes on where `certify` and `demo` stopped.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

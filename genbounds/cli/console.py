@@ -2,17 +2,27 @@
 
 import json
 import sys
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
+from cyclopts import Parameter
 from rich.console import Console
 
-__all__ = ["progress_wanted", "show", "show_json", "status"]
+__all__ = ["Flag", "progress_wanted", "show", "show_json", "status"]
+
+#: A switch that is off unless given, without a --no- form.
+Flag: TypeAlias = Annotated[bool, Parameter(negative="")]
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the application decide what a reader who left means."""
+        raise BrokenPipeError
 
 
 def _console(*, stderr: bool = False) -> Console:
     """Return a console on the stream of this moment; a pipe or a file gets unwrapped lines without colour."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 110)
+    return _Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 120)
 
 
 def show(*renderables: Any) -> None:

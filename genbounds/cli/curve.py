@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from genbounds.cli.console import Flag
+
 if TYPE_CHECKING:
     from genbounds.report.learning_curve import Interval
 
@@ -43,14 +45,14 @@ def certificate_files(paths: tuple[Path, ...]) -> list[Path]:
 def curve(
     *paths: Path,
     x: Annotated[str, Parameter(name=["--x"])] = "n",
-    at: Annotated[tuple[float, ...] | None, Parameter(consume_multiple=True)] = None,
+    at: Annotated[tuple[float, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
     out: Path = Path("curve"),
-    fit: bool = False,
-    prior: bool = False,
+    fit: Flag = False,
+    prior: Flag = False,
     chance: float | None = None,
     log_x: bool | None = None,
     log_y: bool | None = None,
-    json: bool = False,
+    json: Flag = False,
 ) -> int:
     """Draw certified bounds and measured errors of several certificates, as PNG and SVG.
 

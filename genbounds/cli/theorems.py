@@ -1,9 +1,11 @@
 """``genbounds theorems``."""
 
+from genbounds.cli.console import Flag, show, show_json
+
 __all__ = ["theorems"]
 
 
-def theorems(name: str | None = None, /, *, json: bool = False) -> None:
+def theorems(name: str | None = None, /, *, json: Flag = False) -> None:
     """List the theorems, or show one: statement, conditions, reference.
 
     Parameters
@@ -13,7 +15,6 @@ def theorems(name: str | None = None, /, *, json: bool = False) -> None:
     json : bool
         Print JSON on standard output, and nothing else.
     """
-    from genbounds.cli.console import show, show_json
     from genbounds.report.theorem_pages import theorem_data, theorem_page, theorem_table
     from genbounds.theorems import catalogue, get
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from genbounds.report.curve import Point, draw_curve, fit_points, points, save_figure
     from genbounds.report.html import certificate_html
     from genbounds.report.learning_curve import Interval, LearningCurve, fit_learning_curve
-    from genbounds.report.text import certificate_text, curve_table, verification_text
+    from genbounds.report.text import certificate_text, curve_table, verdict_text, verification_text
     from genbounds.report.theorem_pages import theorem_page, theorem_table
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "save_figure",
     "theorem_page",
     "theorem_table",
+    "verdict_text",
     "verification_text",
 ]
 
@@ -34,7 +35,7 @@ _MODULES = {
     "curve": ("Point", "draw_curve", "fit_points", "points", "save_figure"),
     "html": ("certificate_html",),
     "learning_curve": ("Interval", "LearningCurve", "fit_learning_curve"),
-    "text": ("certificate_text", "curve_table", "verification_text"),
+    "text": ("certificate_text", "curve_table", "verdict_text", "verification_text"),
     "theorem_pages": ("theorem_page", "theorem_table"),
 }
 

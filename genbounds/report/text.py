@@ -17,7 +17,7 @@ from genbounds.theorems import PREDICTORS, Assumption
 if TYPE_CHECKING:
     from genbounds.report.curve import Point
 
-__all__ = ["assumption_states", "certificate_text", "curve_table", "probability", "verification_text"]
+__all__ = ["assumption_states", "certificate_text", "curve_table", "probability", "verdict_text", "verification_text"]
 
 _BAR = 30
 _STATE_STYLES = {"checked": "green", "declared": "yellow", "violated": "bold red", "unknown": "red"}
@@ -157,6 +157,27 @@ def certificate_text(certificate: Certificate) -> RenderableType:
     return Group(*(Group(part, Text()) for part in parts))
 
 
+def verdict_text(verification: Verification) -> Text:
+    """Return the verdict in one line.
+
+    Parameters
+    ----------
+    verification : Verification
+        What `verify` returned.
+
+    Returns
+    -------
+    rich Text
+        That all holds, or what does not.
+    """
+    if verification.ok:
+        return Text(
+            f"The certificate holds: {len(verification.findings)} of its parts were checked.", style="bold green"
+        )
+    failing = ", ".join(dict.fromkeys(finding.where for finding in verification.refusals))
+    return Text(f"Refused. What fails: {failing}.", style="bold red")
+
+
 def verification_text(verification: Verification) -> RenderableType:
     """Return what was checked, line by line, and the verdict.
 
@@ -168,18 +189,13 @@ def verification_text(verification: Verification) -> RenderableType:
     Returns
     -------
     rich renderable
-        One line for each finding; the verdict last.
+        One line for each finding, what is refused after what holds; the verdict last.
     """
     table = Table.grid(padding=(0, 2, 0, 0))
-    for finding in verification.findings:
+    for finding in sorted(verification.findings, key=lambda finding: not finding.ok):
         mark = Text("ok", style="green") if finding.ok else Text("REFUSED", style="bold red")
         table.add_row(mark, Text(finding.where, style="bold"), Text(finding.sentence))
-    if verification.ok:
-        verdict = Text("\nThe certificate holds.", style="bold green")
-    else:
-        failing = ", ".join(dict.fromkeys(finding.where for finding in verification.refusals))
-        verdict = Text(f"\nRefused. What fails: {failing}.", style="bold red")
-    return Group(table, verdict)
+    return Group(table, Text(), verdict_text(verification))
 
 
 def curve_table(drawn: "Sequence[Point]", key: str) -> Table:

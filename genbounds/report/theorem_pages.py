@@ -1,7 +1,9 @@
 """Theorems as a reader meets them: a table of all, a page of one, Markdown for the documentation, plain data."""
 
+import re
 from collections.abc import Iterable
-from inspect import getdoc, signature
+from inspect import getdoc
+from math import isfinite
 from typing import Any
 
 from rich import box
@@ -75,7 +77,8 @@ def theorem_page(theorem: Theorem) -> RenderableType:
     facts = Table.grid(padding=(0, 2, 0, 0))
     for name, value in _facts(theorem).items():
         facts.add_row(Text(name, style="bold"), Text(value))
-    call = f"{theorem.module}.{theorem.function.__name__}{signature(theorem.function)}"
+    package = theorem.module.rpartition(".")[0] or theorem.module
+    call = f"{package}.{theorem.function.__name__}({', '.join(theorem.arguments)})"
     return Group(
         Text(theorem.name, style="bold underline"),
         Text(theorem.summary),
@@ -92,8 +95,16 @@ def theorem_page(theorem: Theorem) -> RenderableType:
 
 
 def _docstring_body(theorem: Theorem) -> str:
+    """Return the docstring after its first line, prose as one line a paragraph, so that any terminal can wrap it."""
     _, _, body = (getdoc(theorem.function) or "").partition("\n")
-    return body.strip("\n")
+    blocks = body.strip("\n").split("\n\n")
+    return "\n\n".join(
+        block if re.search(r"^( |-|>)", block, re.MULTILINE) else block.replace("\n", " ") for block in blocks
+    )
+
+
+def _finite(end: float) -> float | None:
+    return end if isfinite(end) else None
 
 
 def theorem_data(theorem: Theorem) -> dict[str, Any]:
@@ -121,8 +132,9 @@ def theorem_data(theorem: Theorem) -> dict[str, Any]:
         "arguments": list(theorem.arguments),
         "assumes": {assumption.name: assumption.value for assumption in theorem.assumes},
         "parameters": [
-            {"name": parameter.name, "chosen": parameter.kind, "low": parameter.low, "high": parameter.high}
-            for parameter in theorem.parameters
+            # JSON has no infinity: an end that is open is null
+            {"name": item.name, "chosen": item.kind} | {"low": _finite(item.low), "high": _finite(item.high)}
+            for item in theorem.parameters
         ],
         "reference": theorem.reference,
         "locator": theorem.locator,

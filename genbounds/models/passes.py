@@ -19,7 +19,7 @@ from genbounds.models.randomness import PerExampleForward, draw_weights, normal_
 __all__ = ["BLOCK", "count_errors", "count_errors_fresh_draws", "count_errors_shared_draw", "predict"]
 
 #: Examples that share a random stream (each has its own draw).
-BLOCK = 500
+BLOCK = 1000
 
 
 def predict(logits: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ A randomised predictor draws its weights from N(mean, diag(scale^2)). Two ways o
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -94,10 +94,12 @@ def draw_weights(mean: Weights, scale: Weights, noise: Noise) -> dict[str, Tenso
     return {name: torch.addcmul(value, scale[name], noise(*value.shape)) for name, value in mean.items()}
 
 
-Rule: TypeAlias = Callable[[nn.Module, Weights, Weights, Noise, Tensor], Tensor]
+#: (layer, means, scales, noise, input) to output; the layer is of a type that the rule knows.
+Rule: TypeAlias = Callable[[Any, Weights, Weights, Noise, Tensor], Tensor]
+Layers: TypeAlias = dict[str, tuple[nn.Module, Rule]]
 
 
-def _linear(_: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _linear(_: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
     # z = W x + b with independent Gaussian entries is, given x, Gaussian with independent entries.
     bias_variance = scale["bias"].square() if "bias" in mean else None
     z = F.linear(x, mean["weight"], mean.get("bias"))
@@ -105,7 +107,7 @@ def _linear(_: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor
     return torch.addcmul(z, variance.sqrt(), noise(*z.shape))
 
 
-def _linear_positions(_: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _linear_positions(_: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
     # The same weights act on every position of an example: draw them for real, one matrix an example.
     own = draw_weights(_stacked(mean, len(x)), scale, noise)
     z = x.flatten(1, -2) @ own["weight"].transpose(1, 2)
@@ -113,9 +115,8 @@ def _linear_positions(_: nn.Module, mean: Weights, scale: Weights, noise: Noise,
     return z.reshape(*x.shape[:-1], -1)
 
 
-def _convolution(layer: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _convolution(layer: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
     # One kernel an example is a grouped convolution over a single image that holds the whole batch as channels.
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     batch = len(x)
     own = draw_weights(_stacked(mean, batch), scale, noise)
     padding: str | tuple[int, ...] = layer.padding
@@ -134,7 +135,7 @@ def _convolution(layer: nn.Module, mean: Weights, scale: Weights, noise: Noise, 
     return z.reshape(batch, -1, *z.shape[2:])
 
 
-def _normalisation(layer: nn.Module, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _normalisation(layer: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
     # Normalise without the affine part, then let every example meet its own gain and offset.
     own = draw_weights(_stacked(mean, len(x)), scale, noise)
     if isinstance(layer, nn.LayerNorm):
@@ -144,7 +145,6 @@ def _normalisation(layer: nn.Module, mean: Weights, scale: Weights, noise: Noise
         z = F.group_norm(x, layer.num_groups, eps=layer.eps)
         places = (len(x), x.shape[1], *(1,) * (x.ndim - 2))
     else:
-        assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
         z = F.batch_norm(x, layer.running_mean, layer.running_var, eps=layer.eps)
         places = (len(x), x.shape[1], *(1,) * (x.ndim - 2))
     z = z * own["weight"].reshape(places)
@@ -181,7 +181,7 @@ class PerExampleForward:
         self.model = model
         example = example[torch.arange(5) % len(example)]
         self._layers = self._find_rules(example)
-        if self._layers is not None and not self._agrees(example[:3]):
+        if self._layers is not None and not self._agrees(self._layers, example[:3]):
             self._layers = None
         named = {"": "vmap"} if self._layers is None else {}
         for name, (_, rule) in (self._layers or {}).items():
@@ -190,7 +190,7 @@ class PerExampleForward:
         self._drawn = self._values_drawn_per_example()
 
     @torch.no_grad()
-    def _find_rules(self, example: Tensor) -> dict[str, tuple[nn.Module, Rule]] | None:
+    def _find_rules(self, example: Tensor) -> Layers | None:
         holders = {
             name: layer
             for name, layer in self.model.named_modules()
@@ -211,7 +211,7 @@ class PerExampleForward:
         finally:
             for handle in handles:
                 handle.remove()
-        found: dict[str, tuple[nn.Module, Rule]] = {}
+        found: Layers = {}
         for name, layer in holders.items():
             rule = _rule_for(layer, len(seen[layer][0]) if seen[layer] else 0)
             if rule is None or [shape[0] for shape in seen[layer]] != [3, 5]:
@@ -220,10 +220,10 @@ class PerExampleForward:
         return found
 
     @torch.no_grad()
-    def _agrees(self, example: Tensor) -> bool:
+    def _agrees(self, layers: Layers, example: Tensor) -> bool:
         shifted = {name: value * 1.25 + 0.01 for name, value in self.model.named_parameters()}
         still = {name: torch.zeros_like(value) for name, value in shifted.items()}
-        with self._replaced(shifted, still, lambda *shape: example.new_zeros(shape)):
+        with _replaced(layers, shifted, still, lambda *shape: example.new_zeros(shape)):
             ours = self.model(example)
         truth = functional_call(self.model, shifted, (example,))
         return torch.allclose(ours, truth, rtol=1e-3, atol=1e-3 * float(truth.abs().max()))
@@ -233,19 +233,6 @@ class PerExampleForward:
             return sum(value.numel() for value in self.model.parameters())
         drawn = [layer for layer, rule in self._layers.values() if rule is not _linear]
         return sum(value.numel() for layer in drawn for value in layer.parameters(recurse=False))
-
-    @contextmanager
-    def _replaced(self, mean: Weights, scale: Weights, noise: Noise) -> Iterator[None]:
-        assert self._layers is not None
-        try:
-            for name, (layer, rule) in self._layers.items():
-                own_mean, own_scale = _of_layer(name, layer, mean), _of_layer(name, layer, scale)
-                # An attribute of the instance hides the method of the class until it is deleted below.
-                layer.forward = _bound(rule, layer, own_mean, own_scale, noise)
-            yield
-        finally:
-            for layer, _ in self._layers.values():
-                layer.__dict__.pop("forward", None)
 
     def __call__(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise) -> Tensor:
         """Evaluate a batch with one fresh draw of N(mean, diag(scale^2)) per example.
@@ -270,7 +257,7 @@ class PerExampleForward:
 
     def _evaluate(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise) -> Tensor:
         if self._layers is not None:
-            with self._replaced(mean, scale, noise):
+            with _replaced(self._layers, mean, scale, noise):
                 return self.model(inputs)
         own = draw_weights(_stacked(mean, len(inputs)), scale, noise)
 
@@ -278,6 +265,19 @@ class PerExampleForward:
             return functional_call(self.model, weights, (example.unsqueeze(0),)).squeeze(0)
 
         return vmap(one)(own, inputs)
+
+
+@contextmanager
+def _replaced(layers: Layers, mean: Weights, scale: Weights, noise: Noise) -> Iterator[None]:
+    try:
+        for name, (layer, rule) in layers.items():
+            own_mean, own_scale = _of_layer(name, layer, mean), _of_layer(name, layer, scale)
+            # An attribute of the instance hides the method of the class until it is deleted below.
+            layer.forward = _bound(rule, layer, own_mean, own_scale, noise)
+        yield
+    finally:
+        for layer, _ in layers.values():
+            layer.__dict__.pop("forward", None)
 
 
 def _rule_for(layer: nn.Module, dimensions: int) -> Rule | None:

@@ -28,7 +28,7 @@ class _KlUpper(torch.autograd.Function):
         return p.to(q.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         q, c, p = ctx.saved_tensors
         q, gradient = q.double(), gradient.double()
         # dp/dc = p(1-p)/(p-q) and dp/dq = ln[p(1-q) / (q(1-p))] dp/dc. Both limits at q = 0 are finite or infinite for

@@ -11,7 +11,7 @@ _HOME = {
     "PosteriorTraining": "genbounds.pac_bayes.training",
     "certify": "genbounds.workflow.certification",
     "load_predictor": "genbounds.workflow.predictor",
-    "remeasure": "genbounds.workflow.remeasure",
+    "remeasure": "genbounds.workflow.remeasurement",
 }
 
 __all__ = sorted(_HOME)

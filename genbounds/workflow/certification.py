@@ -49,6 +49,7 @@ def certify(
     checkpoint: State | None = None,
     initial: State | None = None,
     prefix: str = "",
+    entry: str = "",
     trust_pickle: bool = False,
     prior: str = "learnt",
     prior_scale: float | None = None,
@@ -89,6 +90,8 @@ def certify(
         factory builds under `seed`.
     prefix : str
         Prefix of the parameters' names in the files, such as ``model.`` in Lightning's.
+    entry : str
+        Entry of the files that holds the weights, where they hold several (weights, optimizer, ...).
     trust_pickle : bool
         Read files that execute code when they are read. Only for files that you made.
     prior : {"learnt", "checkpoint", "zero", "initialisation"}
@@ -149,13 +152,13 @@ def certify(
     if passes < 1:
         raise ValueError(f"passes must be at least 1, got {passes}. The Monte Carlo step needs draws.")
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
-    source = load_data(data)
+    source = load_data(data, part="all")
     assigned = assign_roles(source, roles, prior=prior, prior_fraction=prior_fraction, seed=seed)
     for role in ("bound", "test"):
         if assigned.count(role):
             check_repeatable_data(source, assigned.indices(role))
     networks = gather_networks(
-        model, checkpoint, initial, prior=prior, seed=seed, prefix=prefix, trust_pickle=trust_pickle
+        model, checkpoint, initial, prior=prior, seed=seed, prefix=prefix, entry=entry, trust_pickle=trust_pickle
     )
     module = networks.module.to(device, dtype)
     used = [role for role in ("prior", "bound", "selection", "test") if assigned.count(role)]
@@ -276,7 +279,7 @@ def _check_model(evaluation: Evaluation, networks: Networks, prior: str, roles: 
     check_deterministic(evaluation.model, inputs)
     check_examples_do_not_mix(evaluation.model, inputs)
     buffers = stateful_buffers(evaluation.model)
-    if networks.initial_by_seed and networks.initial is not None:
+    if networks.initial is not None:
         buffers = {name: b for name, b in buffers.items() if not _equal(b, networks.initial.get(name))}
     if buffers and prior in ("zero", "initialisation"):
         raise ModelError(

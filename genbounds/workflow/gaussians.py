@@ -184,16 +184,14 @@ def make_prior(
     """
     indices = roles.indices("prior")
     if kind == "learnt":
-        assert networks.initial is not None
-        learnt = learn_network(evaluation, networks.initial, indices, settings, augment, "network")
+        learnt = learn_network(evaluation, networks.start, indices, settings, augment, "network")
         evaluation.model.load_state_dict(learnt.state_dict())
     own = {name: value.detach().cpu().clone() for name, value in evaluation.model.named_parameters()}
     centre = own
     if kind == "zero":
         centre = {name: torch.zeros_like(value) for name, value in own.items()}
     elif kind == "initialisation":
-        assert networks.initial is not None
-        centre = {name: networks.initial[name].to(value.dtype) for name, value in own.items()}
+        centre = {name: networks.start[name].to(value.dtype) for name, value in own.items()}
     if scale is not None:
         return Prior(kind, centre, (scale,), "fixed")
     if kind == "learnt" and settings.noise:

@@ -45,6 +45,13 @@ class Networks:
     initial: dict[str, Tensor] | None
     initial_by_seed: bool
 
+    @property
+    def start(self) -> dict[str, Tensor]:
+        """The initial state, which priors that need it have made sure of."""
+        if self.initial is None:
+            raise ValueError("initial must be given: there is no state that training started from.")
+        return self.initial
+
 
 def gather_networks(
     model: nn.Module | Callable[..., nn.Module] | str | Path,
@@ -54,6 +61,7 @@ def gather_networks(
     prior: str,
     seed: int,
     prefix: str = "",
+    entry: str = "",
     trust_pickle: bool = False,
 ) -> Networks:
     """Build the architecture and load its states.
@@ -70,6 +78,8 @@ def gather_networks(
         Seed under which a factory is called.
     prefix : str
         Prefix of the parameters' names in the checkpoint, such as ``model.``.
+    entry : str
+        Entry of the checkpoint that holds the weights, if it holds several.
     trust_pickle : bool
         Allow a checkpoint that executes code when it is read.
 
@@ -87,7 +97,7 @@ def gather_networks(
     def read(state: State) -> Mapping[str, Tensor]:
         if isinstance(state, Mapping):
             return state
-        return load_checkpoint(state, prefix=prefix, trust_pickle=trust_pickle).state
+        return load_checkpoint(state, prefix=prefix, entry=entry, trust_pickle=trust_pickle).state
 
     def loaded(state: State) -> dict[str, Tensor]:
         apply_state(module, read(state))

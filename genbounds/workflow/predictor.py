@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import one_hot
 
 from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.exported import load_exported
@@ -83,13 +84,15 @@ class StochasticPredictor:
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}. An odd number such as 11 avoids most ties.")
         mean, scale = self.posterior.to(inputs.device, inputs.dtype)
-        votes: Tensor | None = None
-        for number in range(draws):
+
+        def vote(number: int) -> Tensor:
             noise = normal_noise(stream(seed, "majority", number, device=inputs.device), inputs.dtype)
             logits = functional_call(self.model, draw_weights(mean, scale, noise), (inputs,))
-            vote = torch.nn.functional.one_hot(predict(logits), logits.shape[1])
-            votes = vote if votes is None else votes + vote
-        assert votes is not None
+            return one_hot(predict(logits), logits.shape[1])
+
+        votes = vote(0)
+        for number in range(1, draws):
+            votes += vote(number)
         return votes.argmax(1)
 
 

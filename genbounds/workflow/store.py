@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,15 @@ class Store:
     def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
         self.folder = folder
         self._results: dict[str, Any] = {}
-        #: Fingerprint of the settings.
-        self.identity = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        if folder is None:
+        self._settings = settings
+        path = self.file("run.json")
+        if path is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists():
-            self._write(settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            self._write(path)
             return
-        kept = json.loads(self._path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["settings"] != (now := json.loads(json.dumps(settings))):
             names = sorted(name for name in kept["settings"] | now if kept["settings"].get(name) != now.get(name))
             raise ValueError(
@@ -45,15 +44,10 @@ class Store:
             )
         self._results = kept["results"]
 
-    @property
-    def _path(self) -> Path:
-        assert self.folder is not None
-        return self.folder / "run.json"
-
-    def _write(self, settings: Mapping[str, Any]) -> None:
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps({"settings": settings, "results": self._results}, indent=1), encoding="utf-8")
-        part.replace(self._path)
+    def _write(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({"settings": self._settings, "results": self._results}, indent=1), encoding="utf-8")
+        part.replace(path)
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """Return the result called `name`, computing it if this run does not have it yet.
@@ -72,8 +66,8 @@ class Store:
         """
         if name not in self._results:
             self._results[name] = compute()
-            if self.folder is not None:
-                self._write(json.loads(self._path.read_text(encoding="utf-8"))["settings"])
+            if (path := self.file("run.json")) is not None:
+                self._write(path)
         return self._results[name]
 
     def file(self, name: str) -> Path | None:

@@ -58,10 +58,10 @@ def remeasure(
 def _findings(
     certificate: Certificate, folder: Path, model: Any, data: Any, device: torch.device | str, progress: bool
 ) -> Iterator[Finding]:
-    assert certificate.posterior is not None
-    assert certificate.prior is not None
-    assert certificate.draws is not None
-    source = load_data(data)
+    if certificate.posterior is None or certificate.prior is None or certificate.draws is None:
+        yield Finding("statistics", False, "the certificate has no posterior, prior and draws to measure again.")
+        return
+    source = load_data(data, part="all")
     if len(source) != certificate.sample.examples:
         sentence = f"the data has {len(source):,} examples, the certificate's sample {certificate.sample.examples:,}."
         yield Finding("data", False, sentence)

@@ -11,10 +11,9 @@ from genbounds.theorems import PREDICTORS, get
 
 __all__ = ["printed", "statement", "summary"]
 
-#: What a bound for one kind of predictor does not say, with the value doubled for the vote.
+#: What a bound for one kind of predictor does not say.
 _NOT_SAID = {
-    "gibbs": "It does not speak of the network with the posterior's mean weights. In the 0-1 loss, the majority vote "
-    "over the posterior errs at most twice as often: {twice}.",
+    "gibbs": "It does not speak of the network with the posterior's mean weights.",
     "single draw": "It speaks of the one network that was drawn, and of no other draw.",
     "deterministic": "It speaks of the one network that was evaluated, and of no other.",
     "majority vote": "It does not speak of a single network drawn from the posterior, nor of its mean.",
@@ -88,8 +87,12 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         f"With probability at least {confidence}, the {theorem.quantity} (expected {headline.loss} loss on a new "
         f"example) of the {covered} predictor is at most {bound}."
     )
-    not_said = _NOT_SAID[headline.predictor].format(twice=printed(min(2 * value, 1.0)))
-    yield f"The {covered} predictor: {PREDICTORS[headline.predictor]}. {not_said}"
+    vote = ""
+    if headline.predictor == "gibbs" and headline.loss == "0-1":
+        # Where the vote errs, at least half of the posterior does.
+        doubled = printed(2 * value) if value < 0.5 else "no limit here"
+        vote = f" The majority vote over the posterior errs at most twice as often: {doubled}."
+    yield f"The {covered} predictor: {PREDICTORS[headline.predictor]}. {_NOT_SAID[headline.predictor]}{vote}"
     draws = certificate.draws or {}
     drawn = (
         f" and of {draws['count']:,} Monte-Carlo draws"

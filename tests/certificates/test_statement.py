@@ -71,6 +71,13 @@ def test_vacuous_is_loud(build, kl, classes, word):
     assert made.summary()["vacuous"] is bool(word)
 
 
+def test_what_is_said_of_the_vote(build, certificate):
+    assert "errs at most twice as often: no limit here." in str(build(errors=2400))
+    limit, headline = certificate.claims
+    other = dataclasses.replace(certificate, claims=(limit, dataclasses.replace(headline, loss="clipped")), digest="")
+    assert "majority vote" not in str(other)
+
+
 def test_chance(build):
     assert chance(build()) == pytest.approx(0.9)
     assert chance(build(model={})) is None

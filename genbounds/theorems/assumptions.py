@@ -1,0 +1,51 @@
+"""The assumptions that theorems rest on, as values: a claim states each of them and how it was established."""
+
+from enum import Enum
+
+__all__ = ["Assumption"]
+
+
+class Assumption(Enum):
+    """What must be true for a theorem's number to be a bound; the value is the sentence to print.
+
+    A certificate records for each one whether it was checked by the program, declared by the user, violated,
+    or is unknown. Arithmetic cannot establish any of them: they are about where the numbers came from.
+    """
+
+    IID = "The n examples are drawn independently from the distribution on which the risk is stated."
+    INDEPENDENT_SAMPLE = (
+        "The n examples are drawn independently; they need not share one distribution, and the risk stated is the "
+        "average of their n expected losses."
+    )
+    LOSS_IN_UNIT_INTERVAL = "The loss lies in [0, 1] for every predictor and every example."
+    ZERO_ONE_LOSS = "The loss is 0 or 1, so that the empirical risk is a number of errors divided by n."
+    PRIOR_INDEPENDENT_OF_SAMPLE = "The prior was fixed without looking at any of the n examples."
+    PREDICTOR_INDEPENDENT_OF_SAMPLE = (
+        "The predictor was fixed without looking at any of the n examples: not for training, not for early "
+        "stopping, not for choosing among predictors."
+    )
+    PREFIX_FREE_CODE = (
+        "The code was fixed without looking at the n examples, and its lengths obey Kraft's inequality: the sum of "
+        "exp(-code_length) over all predictors is at most 1."
+    )
+    PARAMETER_FIXED_BEFORE_SAMPLE = (
+        "The theorem's own parameters, or the grid they were picked from, were fixed without looking at the n examples."
+    )
+    DRAWS_INDEPENDENT = (
+        "The random predictors were drawn from the posterior independently of one another and of the randomness "
+        "used in training."
+    )
+    DRAWS_FIXED_BEFORE_LOOKING = (
+        "The number of draws was fixed before any of them was evaluated; nothing was repeated until it looked good."
+    )
+    IDEAL_RANDOMNESS = (
+        "The pseudo-random generator stands for ideal randomness, and the network as evaluated in floating point is "
+        "the predictor that the claim is about."
+    )
+    STATE_INDEPENDENT_OF_SAMPLE = (
+        "Buffers, normalisation statistics and the preprocessing of inputs did not see the n examples, and no random "
+        "augmentation acts on them."
+    )
+    DETERMINISTIC_EVALUATION = (
+        "A predictor gives the same output for the same input each time, whatever else is in its batch."
+    )

@@ -1,0 +1,26 @@
+"""PAC-Bayes, holdout and Occam theorems, and what trains a posterior on them.
+
+The theorems are numpy functions and imported at once; importing this package loads no torch.
+"""
+
+from genbounds.pac_bayes.gibbs import catoni, maurer, mcallester, quadratic, seeger_xi, thiemann, tolstikhin
+from genbounds.pac_bayes.holdout import clopper_pearson, test_set_kl
+from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
+from genbounds.pac_bayes.occam import occam_binomial, occam_kl
+
+__all__ = [
+    "catoni",
+    "clopper_pearson",
+    "maurer",
+    "mcallester",
+    "monte_carlo_betting",
+    "monte_carlo_binomial",
+    "monte_carlo_kl",
+    "occam_binomial",
+    "occam_kl",
+    "quadratic",
+    "seeger_xi",
+    "test_set_kl",
+    "thiemann",
+    "tolstikhin",
+]

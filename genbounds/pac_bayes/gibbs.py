@@ -1,0 +1,519 @@
+"""PAC-Bayes bounds on the risk of the Gibbs predictor, for losses in [0, 1].
+
+Notation, as in the papers: n examples S, prior P, posterior Q, KL = KL(Q || P) in nats, r(Q) and R(Q) the
+empirical risk on S and the true risk of a predictor drawn from Q, averaged over the draw. kl is the relative
+entropy between coins, kl+(q, c) = sup{p >= q : kl(q || p) <= c} its upper inverse. Six of the seven theorems share
+
+    c = (KL + ln(2 sqrt(n) / delta)) / n,
+
+and one event: E_P exp(n kl(r(h) || R(h))) <= 2 sqrt(n) / delta, which has probability at least 1 - delta. Results
+that rest on the same event hold together, so `maurer`, `mcallester`, `quadratic`, `tolstikhin` and `thiemann` may
+be compared on one sample at no cost; `seeger_xi` and `catoni` have events of their own. `seeger_xi` is never
+larger than any of those five.
+
+All results are upper bounds in float64: every operation that feeds them is rounded up, so that the number returned
+is never below the formula at the numbers passed in. The numbers passed in are the caller's: `risk` and `kl` must
+themselves be upper values. Errors divided by n need one step up (``round_up(errors / n, 1)``), a Monte-Carlo
+average needs an upper limit from `genbounds.pac_bayes.monte_carlo`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from genbounds.numerics import (
+    Float64,
+    confidence,
+    count,
+    kl_upper,
+    log_two_sqrt,
+    log_xi,
+    nonnegative,
+    round_up,
+    unit_interval,
+)
+from genbounds.theorems import Assumption, Fixed, Free, Grid, theorem
+
+__all__ = ["catoni", "maurer", "mcallester", "quadratic", "seeger_xi", "thiemann", "tolstikhin"]
+
+_ASSUMES = (
+    Assumption.IID,
+    Assumption.LOSS_IN_UNIT_INTERVAL,
+    Assumption.PRIOR_INDEPENDENT_OF_SAMPLE,
+    Assumption.STATE_INDEPENDENT_OF_SAMPLE,
+)
+_LAM = Free("lam", 0.0, 2.0, "Weighs the empirical risk against the complexity term.")
+_C = Fixed("C", 0.0, np.inf, "Inverse temperature: how strongly errors count against the complexity term.")
+
+
+def _zero(n: NDArray[np.float64]) -> Float64:
+    """Return the logarithm of a moment that is at most 1."""
+    return np.zeros_like(n)
+
+
+@np.errstate(over="ignore")  # a KL near the largest float overflows to infinity, which is an upper bound
+def _complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Callable[..., Float64]) -> Float64:
+    """Return (KL + log_moment(n) + ln(1 / delta)) / n, rounded up."""
+    kl = nonnegative("kl", kl, "A KL divergence below zero is round-off or a bug: compute it in float64.")
+    n = count("n", n)
+    # log is relatively exact next to delta = 1 too; two sums and one division follow it.
+    return round_up((kl + log_moment(n) - np.log(confidence("delta", delta))) / n, 7)
+
+
+@theorem(
+    statement=r"R(Q) \le \mathrm{kl}^{+}\!\left(r(Q),\ \frac{\mathrm{KL}(Q\|P)+\ln(2\sqrt{n}/\delta)}{n}\right)",
+    formula="R(Q) <= kl+( r(Q), [KL(Q||P) + ln(2 sqrt(n) / delta)] / n )",
+    predictor="gibbs",
+    uniform_over="posteriors",
+    assumes=_ASSUMES,
+    reference="Maurer2004",
+    locator="Theorem 5",
+)
+def maurer(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
+    """Bound the Gibbs risk by inverting the binary relative entropy (PAC-Bayes-kl, Maurer's constant).
+
+    For every distribution of the data and every prior P fixed before the sample: with probability at least
+    1 - delta over n independent examples, simultaneously for every posterior Q (which may depend on the sample in
+    any way), kl(r(Q) || R(Q)) <= (KL(Q || P) + ln(2 sqrt(n) / delta)) / n; the result is the largest R(Q) that
+    this allows.
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up, in [risk, 1].
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    Proof: E_S exp(n kl(r(h) || R(h))) <= 2 sqrt(n) for every fixed h (Maurer's Theorem 1, for losses in [0, 1] by
+    his Lemma 3), then Markov's inequality over S, the change of measure from P to Q, and convexity of kl.
+
+    Difference from the paper: Maurer states n >= 8, where he proves the moment to be at most 2 sqrt(n). The moment
+    is at most xi(n) = sum_k C(n, k) (k/n)^k (1 - k/n)^(n - k) for every n, and xi(n) <= 2 sqrt(n) can be verified
+    by direct calculation for n = 1, ..., 7 (equality at n = 1), so the theorem holds for all n >= 1. The earlier
+    forms ln((n + 1) / delta) / n (Seeger 2002) and ln(n / delta) / (n - 1) (Langford and Seeger 2001), with KL added
+    to the logarithm, are never smaller for n >= 2.
+
+    Not covered: the Monte-Carlo error of `risk` (pass an upper limit and spend its delta too); the posterior mean
+    or any other single predictor; a prior chosen among K after seeing the sample (add ln K to `kl`).
+
+    At most `mcallester`, `quadratic`, `tolstikhin` and `thiemann` at every `lam`; at least `seeger_xi`, and
+    `pac_bayes.occam_kl` for a point mass Q (kl = code length).
+
+    Examples
+    --------
+    With no error and Q = P the bound is 1 - (delta / (2 sqrt(n)))^(1/n); here 1 - 400^(-1/100):
+
+    >>> f"{maurer(0.0, 0.0, 100, 0.05):.10f}"
+    '0.0581550791'
+    >>> f"{1 - 400 ** (-1 / 100):.10f}"
+    '0.0581550791'
+    """
+    return kl_upper(unit_interval("risk", risk), _complexity(kl, n, delta, log_two_sqrt))
+
+
+@theorem(
+    statement=r"R(Q) \le \mathrm{kl}^{+}\!\left(r(Q),\ \frac{\mathrm{KL}(Q\|P)+\ln(\xi(n)/\delta)}{n}\right),"
+    r"\quad \xi(n)=\sum_{k=0}^{n}\binom{n}{k}\Big(\frac kn\Big)^{k}\Big(1-\frac kn\Big)^{n-k}",
+    formula="R(Q) <= kl+( r(Q), [KL(Q||P) + ln(xi(n) / delta)] / n ), xi(n) = sum_k C(n,k) (k/n)^k (1-k/n)^(n-k)",
+    predictor="gibbs",
+    uniform_over="posteriors",
+    assumes=_ASSUMES,
+    reference="Maurer2004",
+    locator="Theorem 5 with the sum in the proof of Theorem 1 before it is bounded; xi as in Germain2015",
+)
+def seeger_xi(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
+    """Bound the Gibbs risk as `maurer` does, with the exact constant xi(n) in place of 2 sqrt(n).
+
+    For every distribution of the data and every prior P fixed before the sample: with probability at least
+    1 - delta over n independent examples, simultaneously for every posterior Q,
+    kl(r(Q) || R(Q)) <= (KL(Q || P) + ln(xi(n) / delta)) / n.
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up, in [risk, 1].
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    For a 0-1 loss n r(h) is binomial, and E_S exp(n kl(r(h) || R(h))) = xi(n) whatever R(h) in (0, 1) is: nothing
+    smaller can stand in this proof. For losses in [0, 1] the moment is at most that (Maurer's Lemma 3: a convex
+    function of independent [0, 1] variables has its largest mean at coins). As sqrt(n) <= xi(n) <= 2 sqrt(n), and
+    xi(n) is close to sqrt(pi n / 2) + 2/3, the gain over `maurer` tends to ln(2 sqrt(2 / pi)) = 0.467 nats.
+
+    Difference from the literature: `log_xi` evaluates xi(n) exactly up to its own limit of n and uses a proven
+    upper form beyond it, both rounded up.
+
+    The tightest of this module's bounds, apart from `catoni` at a lucky C. Equal to `maurer` at n = 1. Not covered:
+    what is not covered by `maurer`.
+
+    Examples
+    --------
+    xi(1) = 2, so that no error, Q = P and one example give 1 - delta / 2; xi(2) = 5/2 gives 1 - sqrt(delta / 2.5):
+
+    >>> f"{seeger_xi(0.0, 0.0, 1, 0.05):.12f}"
+    '0.975000000000'
+    >>> f"{seeger_xi(0.0, 0.0, 2, 0.1):.12f}"
+    '0.800000000000'
+    """
+    return kl_upper(unit_interval("risk", risk), _complexity(kl, n, delta, log_xi))
+
+
+@theorem(
+    statement=r"R(Q) \le r(Q)+\sqrt{\frac{\mathrm{KL}(Q\|P)+\ln(2\sqrt{n}/\delta)}{2n}}",
+    formula="R(Q) <= r(Q) + sqrt( [KL(Q||P) + ln(2 sqrt(n) / delta)] / (2n) )",
+    predictor="gibbs",
+    uniform_over="posteriors",
+    assumes=_ASSUMES,
+    reference="McAllester1999",
+    locator="Theorem 1, with the constant of Maurer2004, Theorem 5",
+)
+def mcallester(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
+    """Bound the Gibbs risk by the empirical risk plus a square root (McAllester's form).
+
+    For every distribution of the data and every prior P fixed before the sample: with probability at least
+    1 - delta over n independent examples, simultaneously for every posterior Q, R(Q) <= r(Q) + sqrt(c / 2) with
+    c = (KL(Q || P) + ln(2 sqrt(n) / delta)) / n.
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up; 1 where the formula exceeds 1, as no risk does.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    Pinsker's inequality kl(q || p) >= 2 (p - q)^2 applied to `maurer`, which it never undercuts.
+
+    Difference from the paper: McAllester (1999) has ln(1/delta) + (5/2) ln n + 8 over 2n - 1 under the root; the
+    constant here is smaller for every n and follows from Maurer (2004).
+
+    Smaller than `quadratic` exactly where the result is above 1/4: good for large risks only. Not covered: what is
+    not covered by `maurer`.
+
+    Examples
+    --------
+    With KL = 0, n = 100 and delta = 20 e^(-8), c = 8 / 100 and the bound is 0.1 + sqrt(0.04):
+
+    >>> import math
+    >>> f"{mcallester(0.1, 0.0, 100, 20 * math.exp(-8)):.12f}"
+    '0.300000000000'
+    """
+    # From c = 2 on the bound is 1 at every risk: the cap changes nothing and spares the overflow.
+    c = np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0)
+    return np.minimum(round_up(unit_interval("risk", risk) + np.sqrt(c / 2), 5), 1.0)
+
+
+@theorem(
+    statement=r"R(Q) \le \left(\sqrt{r(Q)+\tfrac c2}+\sqrt{\tfrac c2}\right)^{2},"
+    r"\quad c=\frac{\mathrm{KL}(Q\|P)+\ln(2\sqrt{n}/\delta)}{n}",
+    formula="R(Q) <= ( sqrt(r(Q) + c/2) + sqrt(c/2) )^2, c = [KL(Q||P) + ln(2 sqrt(n) / delta)] / n",
+    predictor="gibbs",
+    uniform_over="posteriors",
+    assumes=_ASSUMES,
+    reference="PerezOrtiz2021",
+    locator="Theorem 1 (PAC-Bayes-quadratic); Rivasplata2019",
+)
+def quadratic(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
+    """Bound the Gibbs risk by a square of two roots (PAC-Bayes-quadratic).
+
+    For every distribution of the data and every prior P fixed before the sample: with probability at least
+    1 - delta over n independent examples, simultaneously for every posterior Q,
+    R(Q) <= (sqrt(r(Q) + c/2) + sqrt(c/2))^2 with c = (KL(Q || P) + ln(2 sqrt(n) / delta)) / n.
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up; 1 where the formula exceeds 1, as no risk does.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    For p > q, kl(q || p) >= (p - q)^2 / (2p); solving p - q <= sqrt(2 p c) for sqrt(p) gives the formula, which is
+    q + c + sqrt(2 q c + c^2). So it never undercuts `maurer`.
+
+    The minimum of `thiemann` over `lam`, attained at lam = 2 / (sqrt(2 r / c + 1) + 1); never above `tolstikhin`;
+    below `mcallester` exactly where that is below 1/4. A smooth function of r and c, which is why it is trained on.
+    Not covered: what is not covered by `maurer`.
+
+    Examples
+    --------
+    Without errors the bound is 2c, here with c = 8 / 100:
+
+    >>> import math
+    >>> f"{quadratic(0.0, 0.0, 100, 20 * math.exp(-8)):.12f}"
+    '0.160000000000'
+    """
+    # From c = 2 on the bound is 1 at every risk: the cap changes nothing and spares the overflow.
+    half = np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0) / 2
+    root = np.sqrt(unit_interval("risk", risk) + half) + np.sqrt(half)
+    return np.minimum(round_up(np.square(root), 12), 1.0)
+
+
+@theorem(
+    statement=r"R(Q) \le r(Q)+\sqrt{2\,r(Q)\,c}+2c,\quad c=\frac{\mathrm{KL}(Q\|P)+\ln(2\sqrt{n}/\delta)}{n}",
+    formula="R(Q) <= r(Q) + sqrt(2 r(Q) c) + 2c, c = [KL(Q||P) + ln(2 sqrt(n) / delta)] / n",
+    predictor="gibbs",
+    uniform_over="posteriors",
+    assumes=_ASSUMES,
+    reference="TolstikhinSeldin2013",
+    locator="Equation (3), after McAllester2003",
+)
+def tolstikhin(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
+    """Bound the Gibbs risk by a sum that shows the fast rate at small risk (refined Pinsker).
+
+    For every distribution of the data and every prior P fixed before the sample: with probability at least
+    1 - delta over n independent examples, simultaneously for every posterior Q, R(Q) <= r(Q) + sqrt(2 r(Q) c) + 2c
+    with c = (KL(Q || P) + ln(2 sqrt(n) / delta)) / n.
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up; 1 where the formula exceeds 1, as no risk does.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    From p - q <= sqrt(2 p c), as for `quadratic`, with the root split once more. This is the relaxation of the kl
+    bound in Tolstikhin and Seldin (2013), not their empirical Bernstein inequality.
+
+    Never below `quadratic`, hence never below `maurer`; equal to `quadratic` at r = 0. Its worth is in being read:
+    a rate of 1 / sqrt(n) that turns into 1 / n as the risk goes to zero. Not covered: what is not covered by
+    `maurer`.
+
+    Examples
+    --------
+    With c = 8 / 100 and r = 0.25 the bound is 0.25 + sqrt(0.04) + 0.16:
+
+    >>> import math
+    >>> f"{tolstikhin(0.25, 0.0, 100, 20 * math.exp(-8)):.12f}"
+    '0.610000000000'
+    """
+    # From c = 2 on the bound is 1 at every risk: the cap changes nothing and spares infinity times zero.
+    c = np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0)
+    risk = unit_interval("risk", risk)
+    return np.minimum(round_up(risk + np.sqrt(2 * risk * c) + 2 * c, 8), 1.0)
+
+
+@theorem(
+    statement=r"R(Q) \le \frac{r(Q)}{1-\lambda/2}+\frac{\mathrm{KL}(Q\|P)+\ln(2\sqrt{n}/\delta)}"
+    r"{n\,\lambda\,(1-\lambda/2)}",
+    formula="R(Q) <= r(Q) / (1 - lam/2) + [KL(Q||P) + ln(2 sqrt(n) / delta)] / (n lam (1 - lam/2))",
+    predictor="gibbs",
+    uniform_over="posteriors and lam",
+    assumes=_ASSUMES,
+    reference="Thiemann2017",
+    locator="Theorem 3",
+    parameters=(_LAM,),
+)
+def thiemann(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, lam: ArrayLike) -> Float64:
+    """Bound the Gibbs risk by a sum that is linear in risk and KL, for all lam at once (PAC-Bayes-lambda).
+
+    For every distribution of the data and every prior P fixed before the sample: with probability at least
+    1 - delta over n independent examples, simultaneously for every posterior Q and every lam in (0, 2),
+    R(Q) <= r(Q) / (1 - lam/2) + (KL(Q || P) + ln(2 sqrt(n) / delta)) / (n lam (1 - lam/2)).
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+    lam : array_like
+        Free, in (0, 2): optimise it after seeing the sample, nothing is to be paid.
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up; 1 where the formula exceeds 1, as no risk does.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    sqrt(2 p c) <= lam p / 2 + c / lam for every lam > 0, put into p - q <= sqrt(2 p c). All lam come from the one
+    event of `maurer`: that is why they hold together.
+
+    Its minimum over lam is `quadratic`, at lam = 2 / (sqrt(2 r / c + 1) + 1). For fixed lam the best posterior is
+    the Gibbs posterior dQ/dP proportional to exp(-lam n r(h)): alternating between the two never increases the
+    bound. Not covered: what is not covered by `maurer`.
+
+    Examples
+    --------
+    Without errors lam = 1 is best and gives 2c, here with c = 8 / 100:
+
+    >>> import math
+    >>> f"{thiemann(0.0, 0.0, 100, 20 * math.exp(-8), 1.0):.12f}"
+    '0.160000000000'
+    """
+    lam = _LAM.check(lam)
+    rest = 1 - lam / 2
+    risk, c = unit_interval("risk", risk), _complexity(kl, n, delta, log_two_sqrt)
+    with np.errstate(over="ignore"):  # a lam next to 0 overflows to infinity, which is capped at 1
+        return np.minimum(round_up(risk / rest + c / (lam * rest), 6), 1.0)
+
+
+@theorem(
+    statement=r"R(Q) \le \frac{1-\exp\!\left(-C\,r(Q)-\frac{\mathrm{KL}(Q\|P)+\ln(1/\delta)}{n}\right)}{1-e^{-C}}",
+    formula="R(Q) <= [1 - exp(-C r(Q) - [KL(Q||P) + ln(1 / delta)] / n)] / (1 - exp(-C))",
+    predictor="gibbs",
+    uniform_over="posteriors",
+    assumes=(*_ASSUMES, Assumption.PARAMETER_FIXED_BEFORE_SAMPLE),
+    reference="Catoni2007",
+    locator="Theorem 1.2.6; Germain2009, Corollary 2.2",
+    parameters=(_C,),
+)
+def catoni(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, C: ArrayLike | Grid) -> Float64:
+    """Bound the Gibbs risk at an inverse temperature C that was fixed before the sample (Catoni's bound).
+
+    For every distribution of the data, every prior P and every C > 0, both fixed before the sample: with
+    probability at least 1 - delta over n independent examples, simultaneously for every posterior Q,
+    R(Q) <= (1 - exp(-C r(Q) - (KL(Q || P) + ln(1 / delta)) / n)) / (1 - exp(-C)).
+
+    Parameters
+    ----------
+    risk : array_like
+        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
+    kl : array_like
+        KL(Q || P) in nats or an upper bound of it, in [0, inf].
+    n : array_like of int
+        Examples in the bound's own sample, at least 1; never those that shaped P.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1). For a Grid: of all its candidates together.
+    C : array_like or Grid
+        Fixed, in (0, inf). An array is one fixed value an element, not a choice among them: the smallest element of
+        the result is no bound. A Grid fixed before the sample is a choice: each candidate is tried at its share of
+        delta (ln(1 / share) nats, ln k for k equal shares) and the smallest result returned.
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on R(Q), rounded up; 1 where the formula exceeds 1, as no risk does.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    E_S exp(-n [C r(h) + ln(1 - R(h) (1 - exp(-C)))]) = 1 for a 0-1 loss and every fixed h, at most 1 for losses in
+    [0, 1] by convexity of exp; then Markov's inequality over S, the change of measure, and convexity. The moment is
+    1 instead of 2 sqrt(n), but it belongs to one C.
+
+    That C was not tuned on the sample cannot be seen by any program. A C optimised after the fact turns the result
+    into kl+(r(Q), (KL + ln(1 / delta)) / n), the floor of this whole proof technique (Foong et al. 2021), which is
+    not a bound: with three points, three predictors and one example it fails on every sample at delta = 0.95. Pass
+    a Grid, or use `seeger_xi`, which needs no C.
+
+    Difference from the paper: Catoni writes lambda = C n and Phi^{-1}; the formula is the same.
+
+    The infimum over C > 0 with ln(2 sqrt(n) / delta) in place of ln(1 / delta) is `maurer`. Otherwise not covered:
+    what is not covered by `maurer`.
+
+    Examples
+    --------
+    Without errors and with Q = P the numerator is 1 - delta^(1/n); at C = ln 2 the denominator is 1/2:
+
+    >>> import math
+    >>> f"{catoni(0.0, 0.0, 1, 0.8, math.log(2)):.12f}"
+    '0.400000000000'
+
+    A grid of two costs ln 2 nats, so that delta = 0.8 becomes 0.4 for each; the better one is returned:
+
+    >>> f"{catoni(0.0, 0.0, 1, 0.8, Grid([math.log(2), math.log(4)])):.12f}"
+    '0.800000000000'
+    """
+    if isinstance(C, Grid):
+        kl = nonnegative("kl", kl)
+        with np.errstate(over="ignore"):  # to infinity, an upper bound
+            paid = [round_up(kl + cost, 1) for cost in C.costs]
+        return np.minimum.reduce([catoni(risk, kl, n, delta, value) for kl, value in zip(paid, C.values, strict=True)])
+    C = _C.check(C)
+    exponent = C * unit_interval("risk", risk) + _complexity(kl, n, delta, _zero)
+    with np.errstate(over="ignore"):  # a C next to 0 overflows to infinity, which is capped at 1
+        return np.minimum(round_up(np.expm1(-exponent) / np.expm1(-C), 11), 1.0)

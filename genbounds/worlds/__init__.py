@@ -1,0 +1,38 @@
+"""Learning problems whose truth is exact, and attacks on theorems in them.
+
+`genbounds.worlds.strategies` holds random worlds for hypothesis; it is imported only where it is used.
+"""
+
+from genbounds.worlds.attack import WORLDS, attack
+from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
+from genbounds.worlds.failures import (
+    Attack,
+    composed_attack,
+    fresh_draws_attack,
+    gibbs_attack,
+    hypothesis_attack,
+    shared_draws_attack,
+)
+from genbounds.worlds.finite import FiniteWorld, coins, lone_predictor, shattered_points
+from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
+
+__all__ = [
+    "WORLDS",
+    "Attack",
+    "FiniteWorld",
+    "adversarial_posteriors",
+    "attack",
+    "coins",
+    "composed_attack",
+    "count_vectors",
+    "fresh_draws_attack",
+    "gibbs_attack",
+    "gibbs_posteriors",
+    "hypothesis_attack",
+    "kl_divergence",
+    "lone_predictor",
+    "multinomial_law",
+    "poisson_binomial_law",
+    "shared_draws_attack",
+    "shattered_points",
+]

@@ -1,0 +1,77 @@
+"""Every theorem of the catalogue is attacked; with exact failure probabilities it must survive, at several deltas."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from genbounds.theorems import Fixed, catalogue
+from genbounds.worlds import WORLDS, attack
+
+every_theorem = pytest.mark.parametrize("theorem", catalogue().values(), ids=lambda theorem: theorem.name)
+attacks_at_5_percent = cache(lambda theorem: attack(theorem, 0.05))
+
+#: Theorems that can be sharp: in some world they fail with almost exactly the probability they allow themselves.
+SHARP = {
+    "pac_bayes.catoni",
+    "pac_bayes.clopper_pearson",
+    "pac_bayes.monte_carlo_betting",
+    "pac_bayes.monte_carlo_binomial",
+    "pac_bayes.monte_carlo_kl",
+    "pac_bayes.occam_binomial",
+    "pac_bayes.occam_kl",
+    "pac_bayes.test_set_kl",
+}
+
+
+@every_theorem
+def test_every_theorem_is_attacked_and_survives(theorem):
+    for attacks in (attacks_at_5_percent(theorem), attack(theorem, 0.4), attack(theorem, 1e-6)):
+        assert len(attacks) >= 5
+        assert [found for found in attacks if not found.survived] == []
+
+
+@every_theorem
+def test_the_attacks_are_not_harmless(theorem):
+    """The worst world brings a theorem as close to its delta as its proof leaves room for."""
+    worst = max(found.failure for found in attacks_at_5_percent(theorem))
+    if theorem.name in SHARP:
+        assert 0.05 * (1 - 1e-6) < worst <= 0.05 * (1 + 1e-11)
+    elif theorem.name in ("pac_bayes.maurer", "pac_bayes.seeger_xi"):
+        assert worst == pytest.approx(0.025, rel=1e-6)  # one example: ln(2 / delta), and no error has half of delta
+    else:
+        assert worst > 0
+
+
+@every_theorem
+def test_slack_is_a_loss_not_a_gain(theorem):
+    """A bound that holds lies above the truth on average, and not absurdly so."""
+    for found in attacks_at_5_percent(theorem):
+        assert -0.05 <= found.slack <= 1
+
+
+def test_a_theorem_without_a_world_is_refused():
+    theorem = catalogue()["pac_bayes.maurer"]
+
+    def strange(risk, sharpness, n, delta):
+        return risk
+
+    with pytest.raises(ValueError, match=r"theorem must have arguments that a world can attack, got .*sharpness"):
+        attack(replace(theorem, function=strange), 0.05)
+    assert ("risk", "kl", "n", "delta") in WORLDS
+
+
+def test_two_parameters_are_refused():
+    theorem = catalogue()["pac_bayes.catoni"]
+
+    def two(risk, kl, n, delta, C, D):
+        return risk
+
+    parameters = (*theorem.parameters, Fixed("D", 0.0, 1.0, "?"))
+    with pytest.raises(ValueError, match="theorem must have at most one parameter of its own"):
+        attack(replace(theorem, function=two, parameters=parameters), 0.05)
+
+
+def test_delta_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="delta must be strictly between 0 and 1"):
+        attack(catalogue()["pac_bayes.maurer"], 1.0)

@@ -138,8 +138,13 @@ def train_network(
     Raises
     ------
     ValueError
-        If `resume` belongs to other settings, or the loss stops being finite.
+        If `resume` belongs to other settings, noise meets BatchNorm, or the loss stops being finite.
     """
+    if settings.noise and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
+        raise ValueError(
+            f"noise must be 0 for a model with BatchNorm, got {settings.noise}: with fresh weights for every example its "
+            "running statistics would not be updated. Train without noise, or use GroupNorm or LayerNorm."
+        )
     model.to(device, dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     saved = _Saved(resume, f"network {settings} {seed=} n={len(indices)}")

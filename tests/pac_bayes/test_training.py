@@ -1,0 +1,158 @@
+"""Training: resumed to the same bits, global randomness untouched, the bound lowered."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genbounds.models.examples import TensorData
+from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.pac_bayes.training import (
+    NetworkTraining,
+    PosteriorTraining,
+    _kl,
+    train_network,
+    train_posterior,
+)
+
+
+def problem(n=400):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(2, (n,), generator=generator)
+    inputs = torch.randn(n, 3, generator=generator) + 1.5 * (2 * targets[:, None] - 1)
+    return TensorData(inputs, targets, "two blobs")
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(monkeypatch, epochs):
+    """Fail on the save after so many epochs, as a kill would, once the state is on disk."""
+    from genbounds.pac_bayes import training
+
+    save, done = training._Saved.save, []
+
+    def counted(self, **state):
+        save(self, **state)
+        done.append(state["epoch"])
+        if len(done) == epochs:
+            raise Stopped
+
+    monkeypatch.setattr(training._Saved, "save", counted)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_network_training_resumes_to_the_same_bits(tmp_path, monkeypatch, noise):
+    data, indices, settings = problem(), np.arange(300), NetworkTraining(epochs=4, batch_size=64, noise=noise)
+    whole = network()
+    train_network(whole, data, indices, settings, seed=3)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Stopped):
+            train_network(network(), data, indices, settings, seed=3, resume=tmp_path / "network.pt")
+    again = network()
+    train_network(again, data, indices, settings, seed=3, resume=tmp_path / "network.pt")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert not again.training
+
+
+def test_other_settings_do_not_resume(tmp_path):
+    data, indices = problem(), np.arange(300)
+    train_network(network(), data, indices, NetworkTraining(epochs=1), seed=3, resume=tmp_path / "network.pt")
+    with pytest.raises(ValueError, match="other settings"):
+        train_network(network(), data, indices, NetworkTraining(epochs=2), seed=3, resume=tmp_path / "network.pt")
+
+
+def test_training_leaves_the_global_generator_alone():
+    model = network()
+    state = torch.get_rng_state()
+    train_network(model, problem(), np.arange(300), NetworkTraining(epochs=1), seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_augmentation_sees_every_batch():
+    seen = []
+
+    def flip(inputs, generator):
+        seen.append((len(inputs), torch.rand(1, generator=generator).item()))
+        return -inputs
+
+    data, model = problem(), network()
+    train_network(model, data, np.arange(300), NetworkTraining(epochs=3, batch_size=128), seed=0, augment=flip)
+    assert [size for size, _ in seen] == 3 * [128, 128, 44]
+    assert len({draw for _, draw in seen}) == 9
+    wrong = (model(data.inputs).argmax(1) != data.targets).float().mean()
+    assert wrong > 0.7  # it learnt the flipped data
+
+
+def test_noise_and_batch_norm_do_not_go_together():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match="noise must be 0 for a model with BatchNorm"):
+        train_network(model, problem(), np.arange(300), NetworkTraining(noise=0.1), seed=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in.*:RuntimeWarning")
+def test_divergence_is_an_error():
+    with pytest.raises(ValueError, match="must stay finite"):
+        train_network(network(), problem(), np.arange(300), NetworkTraining(epochs=3, learning_rate=1e30), seed=0)
+
+
+def fit(tmp=None, *, free=False, seed=0, **changes):
+    data, model = problem(), network().eval()
+    prior = DiagonalGaussian.isotropic(dict(model.named_parameters()), 0.1)
+    settings = PosteriorTraining(**{"epochs": 4, "batch_size": 64, "learning_rate": 2e-2} | changes)
+    how = {"log_term": 6.0, "free_prior_scale": free, "seed": seed, "resume": tmp}
+    return train_posterior(model, prior, prior, data, np.arange(400), settings, **how), prior
+
+
+def test_posterior_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    whole, _ = fit()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(Stopped):
+            fit(tmp_path / "posterior.pt")
+    assert fit(tmp_path / "posterior.pt")[0].sha256() == whole.sha256()
+    assert fit(seed=1)[0].sha256() != whole.sha256()
+
+
+@pytest.mark.parametrize("objective", ["maurer", "quadratic"])
+def test_the_bound_goes_down(objective):
+    from genbounds.models.passes import count_errors_fresh_draws
+    from genbounds.pac_bayes import maurer
+
+    posterior, prior = fit(objective=objective, epochs=8)
+    data, model, indices = problem(), network().eval(), np.arange(400)
+
+    def bound(gaussian):
+        mean, scale = gaussian.to("cpu", torch.float32)
+        counts = [count_errors_fresh_draws(model, mean, scale, data, indices, number=k, seed=5) for k in range(10)]
+        return maurer(sum(counts) / 4000, gaussian.kl(prior), 400, 0.05)
+
+    assert bound(posterior) < bound(prior) - 0.05
+    assert posterior.kl(prior) > 1
+
+
+def test_training_kl_is_the_kl():
+    posterior, prior = fit()
+    mean, scale = posterior.to("cpu", torch.float32)
+    prior_mean, prior_scale = prior.to("cpu", torch.float32)
+    assert float(_kl(mean, scale, prior_mean, prior_scale, False)) == pytest.approx(posterior.kl(prior), rel=1e-4)
+
+
+def test_kl_with_a_free_scale_is_the_least_over_scales():
+    posterior, prior = fit(free=True)
+    mean, scale = posterior.to("cpu", torch.float32)
+    prior_mean, prior_scale = prior.to("cpu", torch.float32)
+    least = float(_kl(mean, scale, prior_mean, prior_scale, True))
+    values = [posterior.kl(DiagonalGaussian.isotropic(prior.mean, s)) for s in np.geomspace(1e-2, 3, 4000)]
+    assert min(values) == pytest.approx(least, rel=1e-3)
+    assert math.isfinite(least)

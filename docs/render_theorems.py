@@ -31,7 +31,11 @@ def citations(bibliography: str) -> dict[str, str]:
     works = {}
     for entry in re.split(r"^@", bibliography, flags=re.MULTILINE)[1:]:
         key = entry[entry.index("{") + 1 : entry.index(",")].strip()
-        found = dict(re.findall(r"^\s*(\w+)\s*=\s*[{\"](.*?)[}\"]\s*,?\s*$", entry, flags=re.MULTILINE | re.DOTALL))
+        found = dict(
+            re.findall(
+                r"^\s*(\w+)\s*=\s*[{\"](.*?)[}\"]\s*,?\n(?=\s*\w+\s*=|\})", entry, flags=re.MULTILINE | re.DOTALL
+            )
+        )
         plain = {
             name.lower(): re.sub(r"[{}]|\s+", lambda m: " " * (m[0] not in "{}"), text) for name, text in found.items()
         }

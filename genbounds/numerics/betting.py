@@ -65,7 +65,7 @@ def betting_upper(values: ArrayLike, log_level: ArrayLike) -> Float64:
     Returns
     -------
     float64 or ndarray
-        inf{mu : M(mu) >= exp(-log_level)}, from above, to about 1e-14; it does not depend on the order of the values.
+        inf{mu : M(mu) >= exp(-log_level)}, from above, to about 1e-13; it does not depend on the order of the values.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def _float64(name: str, value: ArrayLike, remedy: str) -> NDArray[np.float64]:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be a real number, got {value!r} (dtype {array.dtype}). {remedy}".strip())
-    array = array.astype(np.float64)
+    array = array.astype(np.float64) + 0.0  # no negative zero
     if np.isnan(array).any():
         _fail(name, "a number", array, np.isnan(array), f"NaN proves nothing: look for it upstream. {remedy}")
     return array
@@ -172,5 +172,6 @@ def count(name: str, value: ArrayLike, minimum: int = 1, remedy: str = "") -> ND
     array = _float64(name, value, remedy)
     bad = (array < minimum) | (array != np.floor(array)) | (array > 2.0**53)
     if bad.any():
-        _fail(name, f"a whole number of at least {minimum}", array, bad, remedy)
+        limit = " and at most 2^53" if (array > 2.0**53).any() else ""
+        _fail(name, f"a whole number of at least {minimum}{limit}", array, bad, remedy)
     return array

@@ -350,7 +350,10 @@ def _renyi(x: NDArray[np.float64], ratio: NDArray[np.float64], z: NDArray[np.flo
     if (mixed <= 0.0).any():
         return math.inf
     one = np.ones_like(x)
-    spread = deviance(one, ratio, x) - deviance(one, mixed, beta * x) / beta
+    near = deviance(one, ratio, x) - deviance(one, mixed, beta * x) / beta
+    with np.errstate(divide="ignore"):  # mixed next to 0
+        far = np.log1p(beta * x) / beta - np.log(ratio)
+    spread = np.where(np.abs(x) < 0.5, near, far)  # equal in exact arithmetic
     return 0.5 * float((spread + alpha * np.square(z) / mixed).sum())
 
 

@@ -149,9 +149,9 @@ def _log_wealth(
                 logs[:, j] += log.sum(axis=-1)
                 sizes[:, j] += np.abs(log).sum(axis=-1)
                 slopes[:, j] += (gain / factor).sum(axis=-1)  # NaN where a factor is 0; its weight is 0
-    # Half units: 13 for a factor (exp 8, two products, two differences, one sum), 8 for its logarithm, fewer than 27
-    # for the pairwise sum of a chunk and one for each chunk.
-    error = _HALF_UNIT * (13.0 * m + (40.0 + m / _CHUNK) * sizes + 20.0)
+    # Half units: 13 for a factor (exp 8, two products, two differences, one sum); of the sum's size 8 for a logarithm,
+    # fewer than 27 for the pairwise sum of a chunk, one for each chunk, 5 for what follows; 60 for the mean over bets.
+    error = _HALF_UNIT * (13.0 * m + (40.0 + m / _CHUNK) * sizes + 60.0)
     lowered = np.where(np.isfinite(logs), logs - error, -np.inf)
     wealth, weights = _log_mean_exp(logs)
     return wealth, np.where(weights > 0.0, weights * slopes, 0.0).sum(axis=-1), _log_mean_exp(lowered)[0]

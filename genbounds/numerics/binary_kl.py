@@ -162,7 +162,7 @@ def _certify(
 ) -> NDArray[np.float64]:
     """Take the outward Newton step from `p` in double-double, add its error margin and round outward."""
     lowest, highest = (np.nextafter(q, 1.0), 1.0 - 2.0**-53) if upper else (5e-324, np.nextafter(q, 0.0))
-    p = np.clip(p, lowest, highest)
+    p = np.fmin(np.fmax(p, lowest), highest)  # the proof below needs any p strictly between q and the end
     scale = np.where(np.maximum(q, c) < _TINY, _SCALE, 1.0)  # exact; keeps the products below from underflowing
     tails, tails_low = two_sum(np.ones_like(q), -q)
     ones_p, ones_p_low = two_sum(np.ones_like(p), -p)

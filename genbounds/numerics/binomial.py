@@ -296,9 +296,11 @@ def _invert(
         if not active.size:
             break
 
-    log, fraction, error = _log_side(_tail(k, n, p), upper)
+    tail = _tail(k, n, p)
+    log, fraction, error = _log_side(tail, upper)
     step = (log - level) * fraction * (1.0 - p)
-    margin = error * fraction * (1.0 - p) + np.abs(step) * (error + 8.0 * _HALF_UNIT)
+    slope_error = 4.0 * tail.error + 16.0 * _HALF_UNIT  # the tail is below 0.64, so its odds err by 3 times as much
+    margin = error * fraction * (1.0 - p) + slope_error * np.abs(step)
     outward = np.nextafter((step + margin) * p, np.inf)
     if upper:
         return np.minimum(np.nextafter(p + outward, np.inf), 1.0)

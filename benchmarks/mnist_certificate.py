@@ -1,6 +1,6 @@
 """Certificates for MNIST networks with a prior learnt on half of the data, beside the best published ones.
 
-    python benchmarks/mnist_certificate.py FOLDER [--net fcn cnn] [--data PATH] [--seed 0]
+    python benchmarks/mnist_certificate.py [FOLDER] [--net fcn cnn] [--data PATH] [--seed 0]
 
 FOLDER receives one certificate per network, each checkable by `genbounds verify`. The 60,000 training images are split
 at random: 30,000 train the prior (with augmentation, used nowhere else), 30,000 carry the bound (n = 30,000); delta is
@@ -77,7 +77,7 @@ NETWORKS = {
 def main() -> None:
     """Certify each network and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "output")
     parser.add_argument("--net", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "mnist")
     parser.add_argument("--seed", type=int, default=0)

@@ -296,7 +296,7 @@ def _equal(buffer: Tensor, other: Tensor | None) -> bool:
 
 def _statuses(prior: str, networks: Networks, buffers: str | None) -> dict[Assumption, str]:
     """Say of each assumption whether the program saw to it or the user vouches for it."""
-    here = prior in ("learnt", "zero") or (prior == "initialisation" and networks.initial_by_seed)
+    here = prior == "zero" or (prior in ("learnt", "initialisation") and networks.initial_drawn_here)
     checked = {
         Assumption.LOSS_IN_UNIT_INTERVAL,
         Assumption.ZERO_ONE_LOSS,

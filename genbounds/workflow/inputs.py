@@ -35,15 +35,16 @@ class Networks:
         What a reader would call the architecture.
     trained, initial : mapping of str to Tensor, or None
         Parameters and buffers, on the CPU.
-    initial_by_seed : bool
-        Whether the initial state was drawn here, from the seed alone, and so cannot have seen any data.
+    initial_drawn_here : bool
+        Whether the initial weights were drawn here, from the seed alone, and so cannot have seen any data: a factory
+        that gives other weights under another seed does not load them from somewhere.
     """
 
     module: nn.Module
     name: str
     trained: dict[str, Tensor] | None
     initial: dict[str, Tensor] | None
-    initial_by_seed: bool
+    initial_drawn_here: bool
 
     @property
     def start(self) -> dict[str, Tensor]:
@@ -103,15 +104,15 @@ def gather_networks(
         apply_state(module, read(state))
         return _snapshot(module)
 
-    built_here = False
-    if str(model).endswith(".pt2"):
-        module, name = load_exported(Path(str(model)), trust_pickle=trust_pickle), "exported program"
-    else:
-        built_here = not isinstance(model, nn.Module)
+    def built(number: int) -> nn.Module:
         with torch.random.fork_rng():
-            torch.manual_seed(stream(seed, "initialisation").initial_seed())
-            module = build_model(model)  # type: ignore[arg-type]
-        name = model if isinstance(model, str) else getattr(model, "__qualname__", type(module).__name__)
+            torch.manual_seed(stream(seed, "initialisation", number).initial_seed())
+            return build_model(model)  # type: ignore[arg-type]
+
+    exported = str(model).endswith(".pt2")
+    module = load_exported(Path(str(model)), trust_pickle=trust_pickle) if exported else built(0)
+    built_here = not exported and not isinstance(model, nn.Module)
+    name = type(module).__name__ if not built_here else getattr(model, "__qualname__", model)
     own = _snapshot(module)
     start = loaded(initial) if initial is not None else own if built_here else None
     trained = loaded(checkpoint) if checkpoint is not None else None if built_here else own
@@ -124,7 +125,18 @@ def gather_networks(
         raise ValueError(f"checkpoint must be given for the prior {prior!r}: there is no trained network to certify.")
     if trained is not None:
         apply_state(module, trained)
-    return Networks(module.eval(), str(name), trained, start, built_here and initial is None)
+    drawn = built_here and initial is None and _all_drawn(module_state=own, other=built(1))
+    return Networks(module.eval(), str(name), trained, start, drawn)
+
+
+def _all_drawn(module_state: Mapping[str, Tensor], other: nn.Module) -> bool:
+    """Whether every parameter is a constant or changes with the seed."""
+    return all(
+        bool((module_state[name] == module_state[name].flatten()[0]).all())
+        or not torch.equal(module_state[name], value)
+        for name, value in other.named_parameters()
+        if value.numel()
+    )
 
 
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:

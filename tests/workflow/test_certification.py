@@ -298,3 +298,37 @@ def test_settings_are_part_of_the_certificate(learnt):
     certificate, _ = learnt
     assert certificate.prior["training"]["epochs"] == QUICK["network"].epochs
     assert certificate.posterior["training"] == dataclasses.asdict(QUICK["posterior"])
+
+
+PRETRAINED = trained().state_dict()
+
+
+def pretrained():
+    model = network()
+    model.load_state_dict(PRETRAINED)
+    return model
+
+
+@pytest.mark.parametrize(("make", "status"), [(network, "checked"), (pretrained, "declared")])
+def test_a_factory_that_loads_weights_is_not_taken_for_one_that_draws_them(make, status):
+    certificate = certify(make, blobs(), **QUICK)
+    assert certificate.claims[1].assumptions["PRIOR_INDEPENDENT_OF_SAMPLE"] == status
+    assert certificate.holdout.claims[0].assumptions["PREDICTOR_INDEPENDENT_OF_SAMPLE"] == status
+
+
+def test_a_network_that_takes_files_and_exported_programs(tmp_path):
+    from safetensors.torch import save_file
+
+    model = trained(data=blobs(seed=5))
+    torch.save({"state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "weights.ckpt")
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    program = torch.export.export(model, (blobs()[0][:7],), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "program.pt2")
+    how = QUICK | {"prior": "checkpoint", "prior_scale": 0.05}
+    one = certify(network, blobs(), checkpoint=tmp_path / "weights.safetensors", **how)
+    two = certify(network, blobs(), checkpoint=tmp_path / "weights.ckpt", prefix="model.", **how)
+    assert one.digest == two.digest
+    three = certify(tmp_path / "program.pt2", blobs(), **how)
+    assert verify(three).ok
+    assert three.holdout.value == one.holdout.value

@@ -2,7 +2,7 @@
 # make test    the whole suite, doctests included
 # make lint    ruff, ruff format, mypy, import-linter
 # make docs    rewrite docs/theorems.md from the catalogue
-# make bench   the benchmarks
+# make bench   the benchmarks; MNIST=folder adds those on MNIST's IDX files
 # make clean   remove the environment and everything generated
 #
 # PYTHON=python3.12 make demo    chooses the interpreter;  VENV=path make test  chooses the environment.
@@ -57,7 +57,13 @@ docs: $(VENV)/.installed-digits
 	$(BIN)/python docs/render_theorems.py
 
 bench: $(VENV)/.installed-test
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python benchmarks/numerics.py
+	$(BIN)/python benchmarks/monte_carlo.py
+ifdef MNIST
+	$(BIN)/python benchmarks/mnist_certificate.py benchmarks/output --data $(MNIST)
+else
+	@echo "make bench MNIST=folder adds the certificates for MNIST; the folder holds its four IDX files."
+endif
 
 clean:
 	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -71,8 +71,10 @@ def test_the_worst_state_of_an_assumption_counts(issue_certificate):
 
 
 def test_an_accepted_certificate(issue_certificate):
-    text = printed_on(120, verification_text(verify(issue_certificate())))
-    assert "The certificate holds: 19 of its parts were checked." in text
+    verification = verify(issue_certificate())
+    text = printed_on(120, verification_text(verification))
+    assert f"The certificate holds: {len(verification.findings)} of its parts were checked." in text
+    assert len(verification.findings) > 10
     assert "REFUSED" not in text
 
 

@@ -1,13 +1,15 @@
 """Where a command writes: tables for people, one JSON document for machines, progress and errors apart from both."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 from rich.console import Console
 
-__all__ = ["Flag", "progress_wanted", "show", "show_json", "status"]
+__all__ = ["Flag", "program", "progress_wanted", "show", "show_json", "status"]
 
 #: A switch that is off unless given, without a --no- form.
 Flag: TypeAlias = Annotated[bool, Parameter(negative="")]
@@ -69,3 +71,17 @@ def progress_wanted() -> bool:
         True on a terminal.
     """
     return sys.stderr.isatty()
+
+
+def program() -> str:
+    """Return what to type for this program: its path where the name alone would not find it.
+
+    Returns
+    -------
+    str
+        Such as ``genbounds`` or ``.venv/bin/genbounds``.
+    """
+    started, found = Path(sys.argv[0]), shutil.which("genbounds")
+    if started.name != "genbounds" or (found is not None and Path(found).samefile(started)):
+        return "genbounds"
+    return str(started)

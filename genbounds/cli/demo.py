@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genbounds.cli.console import Flag, progress_wanted, show, show_json
+from genbounds.cli.console import Flag, program, progress_wanted, show, show_json
 from genbounds.cli.files import write_page
 
 __all__ = ["demo"]
@@ -48,8 +48,8 @@ def demo(*, out: Path = Path("demo-output"), seed: int = 0, json: Flag = False) 
             f"Written to {out}: certificate.json, posterior.safetensors, prior.safetensors, curve.png, curve.svg, "
             "report.html",
             "\nNow try:",
-            f"  genbounds verify {out / 'certificate.json'}",
-            f"  genbounds verify {out / 'certificate.json'} --model {NETWORK} --data digits",
-            "  genbounds theorems seeger_xi",
+            f"  {program()} verify {out / 'certificate.json'}",
+            f"  {program()} verify {out / 'certificate.json'} --model {NETWORK} --data digits",
+            f"  {program()} theorems seeger_xi",
         )
     return OK if verification.ok else REFUSED

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
+from rich.text import Text
 
 from genbounds import __version__
 from genbounds.cli.console import show, status
@@ -45,12 +46,14 @@ for _name, _line in (
 def _greet() -> None:
     """Greet, and show where to start."""
     show(
-        f"[bold]genbounds {__version__}[/bold]: a checkpoint goes in, a certificate of its error comes out, "
-        "and anyone can check it.\n",
-        "  [bold]genbounds demo[/bold]                       see it work on real handwritten digits (two minutes)",
-        "  [bold]genbounds verify FILE[/bold]                check a certificate somebody gave you",
-        "  [bold]genbounds theorems[/bold]                   what can be proved, and under which conditions",
-        "\n[bold]genbounds certify --help[/bold] tells how to certify a checkpoint of your own.",
+        Text.from_markup(
+            f"[bold]genbounds {__version__}[/bold]: a checkpoint goes in, a certificate of its error comes out, and "
+            "anyone can check it.\n\n"
+            "  [bold]genbounds demo[/bold]           see it work on real handwritten digits (a minute)\n"
+            "  [bold]genbounds verify FILE[/bold]    check a certificate that somebody gave you\n"
+            "  [bold]genbounds theorems[/bold]       what can be proved, and under which conditions\n\n"
+            "[bold]genbounds certify --help[/bold] tells how to certify a checkpoint of your own."
+        )
     )
 
 

@@ -33,11 +33,11 @@ def show(*renderables: Any) -> None:
     Parameters
     ----------
     *renderables : object
-        What rich can print.
+        What rich can print; strings are printed as they are, whatever brackets they hold.
     """
     console = _console()
     for renderable in renderables:
-        console.print(renderable)
+        console.print(renderable, markup=False)
 
 
 def show_json(content: Any) -> None:

@@ -75,7 +75,7 @@ def curve(
     prior : bool
         Draw the bound of the prior itself (Q = P) too.
     chance : float
-        Error of guessing, drawn as a line.
+        Error of guessing, drawn as a line; known from the number of classes if left out.
     log_x : bool
         Logarithmic x axis; chosen by the range if left out.
     log_y : bool
@@ -89,6 +89,7 @@ def curve(
         Exit code.
     """
     from genbounds.certificates import Certificate, verify
+    from genbounds.certificates.statement import chance as guessing
     from genbounds.cli.app import OK, REFUSED
     from genbounds.cli.console import show, show_json, status
     from genbounds.report.curve import draw_curve, fit_points, points, save_figure
@@ -100,8 +101,12 @@ def curve(
         if not verification.ok:
             status(f"{file}: {verification}")
             return REFUSED
-    drawn = points([Certificate.load(file) for file in files], x, at)
+    certificates = [Certificate.load(file) for file in files]
+    drawn = points(certificates, x, at)
     fitted = fit_points(drawn) if fit else None
+    guesses = {guessing(certificate) for certificate in certificates}
+    if chance is None and len(guesses) == 1:
+        (chance,) = guesses
     axes = draw_curve(drawn, key=x, log_x=log_x, log_y=log_y, chance=chance, show_prior=prior, fit=fitted)
     written = [str(path) for path in save_figure(axes, out)]
     if json:

@@ -1,26 +1,23 @@
 """PAC-Bayes bounds on the risk of the Gibbs predictor, for losses in [0, 1].
 
-Notation, as in the papers: n examples S, prior P, posterior Q, KL = KL(Q || P) in nats, r(Q) and R(Q) the
-empirical risk on S and the true risk of a predictor drawn from Q, averaged over the draw. kl is the relative
-entropy between coins, kl+(q, c) = sup{p >= q : kl(q || p) <= c} its upper inverse. Six of the seven theorems share
+Notation, as in the papers: n examples S, prior P, posterior Q, KL = KL(Q || P) in nats, r(Q) and R(Q) the empirical
+risk on S and the true risk of a predictor drawn from Q, averaged over the draw; kl the relative entropy between coins
+and kl+(q, c) = sup{p >= q : kl(q || p) <= c} its upper inverse. Five theorems share c = (KL + ln(2 sqrt(n)/delta)) / n.
+They and `seeger_xi`, which is never larger, rest on one event of probability at least 1 - delta,
 
-    c = (KL + ln(2 sqrt(n) / delta)) / n,
+    E_P exp(n kl(r(h) || R(h))) <= xi(n) / delta <= 2 sqrt(n) / delta,
 
-and one event: E_P exp(n kl(r(h) || R(h))) <= 2 sqrt(n) / delta, which has probability at least 1 - delta. Results
-that rest on the same event hold together, so `maurer`, `mcallester`, `quadratic`, `tolstikhin` and `thiemann` may
-be compared on one sample at no cost; `seeger_xi` and `catoni` have events of their own. `seeger_xi` is never
-larger than any of those five.
+so comparing these six on one sample costs nothing. `catoni` has an event of its own for each C.
 
-All results are upper bounds in float64: every operation that feeds them is rounded up, so that the number returned
-is never below the formula at the numbers passed in. The numbers passed in are the caller's: `risk` and `kl` must
-themselves be upper values. Errors divided by n need one step up (``round_up(errors / n, 1)``), a Monte-Carlo
-average needs an upper limit from `genbounds.pac_bayes.monte_carlo`.
+Results are rounded up: never below the formula at the numbers passed in. Those are the caller's: `risk` and `kl` must
+be upper values themselves. Errors divided by n need one step up (``round_up(errors / n, 1)``), a Monte-Carlo average
+needs an upper limit from `genbounds.pac_bayes.monte_carlo`.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from genbounds.numerics import (
     Float64,
@@ -47,11 +44,6 @@ _LAM = Free("lam", 0.0, 2.0, "Weighs the empirical risk against the complexity t
 _C = Fixed("C", 0.0, np.inf, "Inverse temperature: how strongly errors count against the complexity term.")
 
 
-def _zero(n: NDArray[np.float64]) -> Float64:
-    """Return the logarithm of a moment that is at most 1."""
-    return np.zeros_like(n)
-
-
 @np.errstate(over="ignore")  # a KL near the largest float overflows to infinity, which is an upper bound
 def _complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Callable[..., Float64]) -> Float64:
     """Return (KL + log_moment(n) + ln(1 / delta)) / n, rounded up."""
@@ -59,6 +51,11 @@ def _complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Calla
     n = count("n", n)
     # log is relatively exact next to delta = 1 too; two sums and one division follow it.
     return round_up((kl + log_moment(n) - np.log(confidence("delta", delta))) / n, 7)
+
+
+def _complexity_below_2(kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
+    """Return c or 2: from c = 2 on a relaxation is at least 1 at every risk, and nothing must overflow."""
+    return np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0)
 
 
 @theorem(
@@ -104,17 +101,16 @@ def maurer(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Fl
     Proof: E_S exp(n kl(r(h) || R(h))) <= 2 sqrt(n) for every fixed h (Maurer's Theorem 1, for losses in [0, 1] by
     his Lemma 3), then Markov's inequality over S, the change of measure from P to Q, and convexity of kl.
 
-    Difference from the paper: Maurer states n >= 8, where he proves the moment to be at most 2 sqrt(n). The moment
-    is at most xi(n) = sum_k C(n, k) (k/n)^k (1 - k/n)^(n - k) for every n, and xi(n) <= 2 sqrt(n) can be verified
-    by direct calculation for n = 1, ..., 7 (equality at n = 1), so the theorem holds for all n >= 1. The earlier
-    forms ln((n + 1) / delta) / n (Seeger 2002) and ln(n / delta) / (n - 1) (Langford and Seeger 2001), with KL added
-    to the logarithm, are never smaller for n >= 2.
+    Difference from the paper: Maurer proves the moment to be at most 2 sqrt(n) for n >= 8. It is at most xi(n) (see
+    `seeger_xi`) for every n, and xi(n) <= 2 sqrt(n) for n = 1, ..., 7 by direct calculation (equality at n = 1), so
+    the theorem holds for all n >= 1. The earlier forms (KL + ln((n + 1) / delta)) / n (Seeger 2002) and
+    (KL + ln(n / delta)) / (n - 1) (Langford and Seeger 2001) are never smaller for n >= 2.
 
     Not covered: the Monte-Carlo error of `risk` (pass an upper limit and spend its delta too); the posterior mean
     or any other single predictor; a prior chosen among K after seeing the sample (add ln K to `kl`).
 
-    At most `mcallester`, `quadratic`, `tolstikhin` and `thiemann` at every `lam`; at least `seeger_xi`, and
-    `pac_bayes.occam_kl` for a point mass Q (kl = code length).
+    Never above `mcallester`, `quadratic`, `tolstikhin`, `thiemann`; never below `seeger_xi` and, if Q is a point mass,
+    `occam_kl`.
 
     Examples
     --------
@@ -173,11 +169,9 @@ def seeger_xi(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) ->
     function of independent [0, 1] variables has its largest mean at coins). As sqrt(n) <= xi(n) <= 2 sqrt(n), and
     xi(n) is close to sqrt(pi n / 2) + 2/3, the gain over `maurer` tends to ln(2 sqrt(2 / pi)) = 0.467 nats.
 
-    Difference from the literature: `log_xi` evaluates xi(n) exactly up to its own limit of n and uses a proven
-    upper form beyond it, both rounded up.
-
-    The tightest of this module's bounds, apart from `catoni` at a lucky C. Equal to `maurer` at n = 1. Not covered:
-    what is not covered by `maurer`.
+    Difference from the literature: `log_xi` sums xi(n) up to its own limit of n and uses a proven upper form beyond
+    it, both rounded up. The tightest of this module's bounds, apart from `catoni` at a lucky C; equal to `maurer` at
+    n = 1. Not covered: what is not covered by `maurer`.
 
     Examples
     --------
@@ -235,19 +229,16 @@ def mcallester(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -
     Difference from the paper: McAllester (1999) has ln(1/delta) + (5/2) ln n + 8 over 2n - 1 under the root; the
     constant here is smaller for every n and follows from Maurer (2004).
 
-    Smaller than `quadratic` exactly where the result is above 1/4: good for large risks only. Not covered: what is
-    not covered by `maurer`.
+    Below `quadratic` exactly where it is above 1/4: for large risks. Not covered: what is not covered by `maurer`.
 
     Examples
     --------
     With KL = 0, n = 100 and delta = 20 e^(-8), c = 8 / 100 and the bound is 0.1 + sqrt(0.04):
 
-    >>> import math
-    >>> f"{mcallester(0.1, 0.0, 100, 20 * math.exp(-8)):.12f}"
+    >>> f"{mcallester(0.1, 0.0, 100, 20 * np.exp(-8)):.12f}"
     '0.300000000000'
     """
-    # From c = 2 on the bound is 1 at every risk: the cap changes nothing and spares the overflow.
-    c = np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0)
+    c = _complexity_below_2(kl, n, delta)
     return np.minimum(round_up(unit_interval("risk", risk) + np.sqrt(c / 2), 5), 1.0)
 
 
@@ -294,20 +285,17 @@ def quadratic(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) ->
     For p > q, kl(q || p) >= (p - q)^2 / (2p); solving p - q <= sqrt(2 p c) for sqrt(p) gives the formula, which is
     q + c + sqrt(2 q c + c^2). So it never undercuts `maurer`.
 
-    The minimum of `thiemann` over `lam`, attained at lam = 2 / (sqrt(2 r / c + 1) + 1); never above `tolstikhin`;
-    below `mcallester` exactly where that is below 1/4. A smooth function of r and c, which is why it is trained on.
-    Not covered: what is not covered by `maurer`.
+    The minimum of `thiemann` over `lam`; never above `tolstikhin`; below `mcallester` exactly where that is below 1/4.
+    Smooth in r and c, which is why it is trained on. Not covered: what is not covered by `maurer`.
 
     Examples
     --------
     Without errors the bound is 2c, here with c = 8 / 100:
 
-    >>> import math
-    >>> f"{quadratic(0.0, 0.0, 100, 20 * math.exp(-8)):.12f}"
+    >>> f"{quadratic(0.0, 0.0, 100, 20 * np.exp(-8)):.12f}"
     '0.160000000000'
     """
-    # From c = 2 on the bound is 1 at every risk: the cap changes nothing and spares the overflow.
-    half = np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0) / 2
+    half = _complexity_below_2(kl, n, delta) / 2
     root = np.sqrt(unit_interval("risk", risk) + half) + np.sqrt(half)
     return np.minimum(round_up(np.square(root), 12), 1.0)
 
@@ -351,23 +339,20 @@ def tolstikhin(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -
 
     Notes
     -----
-    From p - q <= sqrt(2 p c), as for `quadratic`, with the root split once more. This is the relaxation of the kl
-    bound in Tolstikhin and Seldin (2013), not their empirical Bernstein inequality.
+    From p - q <= sqrt(2 p c), as for `quadratic`, with the root split once more. In Tolstikhin and
+    Seldin (2013) this is the relaxation of the kl bound, not their empirical Bernstein inequality.
 
-    Never below `quadratic`, hence never below `maurer`; equal to `quadratic` at r = 0. Its worth is in being read:
-    a rate of 1 / sqrt(n) that turns into 1 / n as the risk goes to zero. Not covered: what is not covered by
-    `maurer`.
+    Never below `quadratic`, hence never below `maurer`; equal to `quadratic` at r = 0. It shows a rate of 1 / sqrt(n)
+    turning into 1 / n as the risk goes to zero. Not covered: what is not covered by `maurer`.
 
     Examples
     --------
     With c = 8 / 100 and r = 0.25 the bound is 0.25 + sqrt(0.04) + 0.16:
 
-    >>> import math
-    >>> f"{tolstikhin(0.25, 0.0, 100, 20 * math.exp(-8)):.12f}"
+    >>> f"{tolstikhin(0.25, 0.0, 100, 20 * np.exp(-8)):.12f}"
     '0.610000000000'
     """
-    # From c = 2 on the bound is 1 at every risk: the cap changes nothing and spares infinity times zero.
-    c = np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0)
+    c = _complexity_below_2(kl, n, delta)
     risk = unit_interval("risk", risk)
     return np.minimum(round_up(risk + np.sqrt(2 * risk * c) + 2 * c, 8), 1.0)
 
@@ -418,16 +403,14 @@ def thiemann(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, lam
     sqrt(2 p c) <= lam p / 2 + c / lam for every lam > 0, put into p - q <= sqrt(2 p c). All lam come from the one
     event of `maurer`: that is why they hold together.
 
-    Its minimum over lam is `quadratic`, at lam = 2 / (sqrt(2 r / c + 1) + 1). For fixed lam the best posterior is
-    the Gibbs posterior dQ/dP proportional to exp(-lam n r(h)): alternating between the two never increases the
-    bound. Not covered: what is not covered by `maurer`.
+    Its minimum over lam is `quadratic`, at lam = 2 / (sqrt(2 r / c + 1) + 1). For fixed lam the best posterior is the
+    Gibbs posterior dQ/dP proportional to exp(-lam n r(h)). Not covered: what is not covered by `maurer`.
 
     Examples
     --------
     Without errors lam = 1 is best and gives 2c, here with c = 8 / 100:
 
-    >>> import math
-    >>> f"{thiemann(0.0, 0.0, 100, 20 * math.exp(-8), 1.0):.12f}"
+    >>> f"{thiemann(0.0, 0.0, 100, 20 * np.exp(-8), 1.0):.12f}"
     '0.160000000000'
     """
     lam = _LAM.check(lam)
@@ -490,22 +473,19 @@ def catoni(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, C: Ar
     not a bound: with three points, three predictors and one example it fails on every sample at delta = 0.95. Pass
     a Grid, or use `seeger_xi`, which needs no C.
 
-    Difference from the paper: Catoni writes lambda = C n and Phi^{-1}; the formula is the same.
-
-    The infimum over C > 0 with ln(2 sqrt(n) / delta) in place of ln(1 / delta) is `maurer`. Otherwise not covered:
-    what is not covered by `maurer`.
+    Difference from the paper: Catoni writes lambda = C n and Phi^{-1}; the formula is the same. The infimum over C with
+    ln(2 sqrt(n) / delta) in place of ln(1 / delta) is `maurer`. Not covered: what is not covered by `maurer`.
 
     Examples
     --------
     Without errors and with Q = P the numerator is 1 - delta^(1/n); at C = ln 2 the denominator is 1/2:
 
-    >>> import math
-    >>> f"{catoni(0.0, 0.0, 1, 0.8, math.log(2)):.12f}"
+    >>> f"{catoni(0.0, 0.0, 1, 0.8, np.log(2)):.12f}"
     '0.400000000000'
 
     A grid of two costs ln 2 nats, so that delta = 0.8 becomes 0.4 for each; the better one is returned:
 
-    >>> f"{catoni(0.0, 0.0, 1, 0.8, Grid([math.log(2), math.log(4)])):.12f}"
+    >>> f"{catoni(0.0, 0.0, 1, 0.8, Grid([np.log(2), np.log(4)])):.12f}"
     '0.800000000000'
     """
     if isinstance(C, Grid):
@@ -514,6 +494,6 @@ def catoni(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, C: Ar
             paid = [round_up(kl + cost, 1) for cost in C.costs]
         return np.minimum.reduce([catoni(risk, kl, n, delta, value) for kl, value in zip(paid, C.values, strict=True)])
     C = _C.check(C)
-    exponent = C * unit_interval("risk", risk) + _complexity(kl, n, delta, _zero)
+    exponent = C * unit_interval("risk", risk) + _complexity(kl, n, delta, np.zeros_like)  # a moment of 1
     with np.errstate(over="ignore"):  # a C next to 0 overflows to infinity, which is capped at 1
         return np.minimum(round_up(np.expm1(-exponent) / np.expm1(-C), 11), 1.0)

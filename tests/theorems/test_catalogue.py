@@ -120,13 +120,20 @@ def test_assumptions_follow_from_what_a_theorem_takes():
         assert (Assumption.PARAMETER_FIXED_BEFORE_SAMPLE in record.assumes) == fixed, record.name
 
 
-def test_every_reference_and_every_one_in_a_locator_exists():
-    keys = set(
-        re.findall(r"^@\w+\{(\w+),", (ROOT / "docs" / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+def cited_works(text):
+    """Yield bibliography keys of works named in prose: "A 2001", "A and B (2001)" (both names), "A et al. (2001)"."""
+    for first, second, year in re.findall(r"([A-Z][\w-]+)(?: et al\.| and ([A-Z][\w-]+))? \(?((?:19|20)\d\d)\b", text):
+        yield f"{first}{second}{year}".replace("-", "")
+
+
+def test_every_work_that_is_named_exists():
+    text = (ROOT / "docs" / "references.bib").read_text(encoding="utf-8")
+    keys = re.findall(r"^@\w+\{(\w+),", text, re.MULTILINE)
+    assert keys == sorted(keys)
     for record in catalogue().values():
-        cited = {record.reference, *re.findall(r"[A-Z][A-Za-z]+(?:19|20)\d\d", record.locator)}
-        assert cited <= keys, record.name
+        in_prose = cited_works(" ".join(inspect.getdoc(record.function).split()))
+        cited = {record.reference, *in_prose, *re.findall(r"[A-Z][A-Za-z]+(?:19|20)\d\d", record.locator)}
+        assert cited <= set(keys), record.name
 
 
 def test_what_a_theorem_is_can_be_imported_without_scipy_or_torch():

@@ -71,11 +71,12 @@ def test_adversarial_posteriors_are_posteriors(world):
 
 @given(finite_worlds(zero_one=True))
 def test_the_adversary_finds_what_makes_the_change_of_measure_tight(world):
-    """Some member of the family attains sup_Q E_Q n kl_+(r || R) - KL(Q || P) = ln E_P exp(n kl_+(r || R))."""
+    """Some members of the family attain sup_Q E_Q f - KL(Q || P) = ln E_P e^f, for f = n kl_+(r || R) and n (R - r)."""
     n = 4
     counts, _ = world.samples(n)
     empirical = world.empirical_risks(counts)
     surprise = n * np.where(empirical < world.risks, binary_kl(empirical, world.risks), 0.0)
     family = adversarial_posteriors(world.prior, world.risks, empirical, n)
-    attained = np.einsum("sfh,sh->sf", family, surprise) - kl_divergence(family, world.prior)
-    np.testing.assert_allclose(attained.max(axis=1), np.log(np.exp(surprise) @ world.prior), rtol=1e-10, atol=1e-12)
+    for f in (surprise, n * (world.risks - empirical)):
+        attained = np.einsum("sfh,sh->sf", family, f) - kl_divergence(family, world.prior)
+        np.testing.assert_allclose(attained.max(axis=1), np.log(np.exp(f) @ world.prior), rtol=1e-10, atol=1e-12)

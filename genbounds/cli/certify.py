@@ -32,6 +32,7 @@ def certify(
     prior_fraction: Annotated[float, Parameter(group=_PRIOR)] = 0.5,
     roles: Annotated[Path | None, Parameter(group=_PRIOR)] = None,
     part: Annotated[Part, Parameter(group=_PRIOR)] = "all",
+    curve: Annotated[tuple[float, ...], Parameter(group=_PRIOR, consume_multiple=True, negative="")] = (),
     prior_epochs: Annotated[int | None, Parameter(group=_TRAINING)] = None,
     prior_noise: Annotated[float | None, Parameter(group=_TRAINING)] = None,
     posterior_epochs: Annotated[int | None, Parameter(group=_TRAINING)] = None,
@@ -50,7 +51,7 @@ def certify(
     """Certify the 0-1 risk of a randomised predictor around your trained network.
 
     A run that was stopped and is started again with the same arguments goes on where it stopped, to the same
-    certificate. The folder gets certificate.json, posterior.safetensors, prior.safetensors and report.html.
+    certificate. The folder gets certificate.json, posterior.safetensors, prior.safetensors, report.html and a figure.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def certify(
         JSON file with the indices of the examples for prior, bound and test, in place of a random split.
     part : str
         Part of a folder of IDX files to use; with all, the test part gets the role test.
+    curve : tuple of float
+        Certify these parts of the data too, as in --curve 0.1 0.3, and draw the bound and the error over n.
     prior_epochs : int
         Epochs for the network of a learnt prior.
     prior_noise : float
@@ -119,17 +122,18 @@ def certify(
     from genbounds.certificates import verify
     from genbounds.cli.app import OK, REFUSED
     from genbounds.cli.console import progress_wanted, show, show_json
-    from genbounds.cli.files import check_device, read_data, write_page
+    from genbounds.cli.files import check_device, read_data, write_figures
     from genbounds.report.text import certificate_text, verdict_text
     from genbounds.workflow import NetworkTraining, PosteriorTraining
-    from genbounds.workflow import certify as certify_checkpoint
+    from genbounds.workflow.parts import certify_parts
 
     def given(**options: Any) -> dict[str, Any]:
         return {name: value for name, value in options.items() if value is not None}
 
-    certificate = certify_checkpoint(
+    certificates = certify_parts(
         model,
         read_data(data, part),
+        curve,
         checkpoint=checkpoint,
         initial=initial,
         prefix=prefix,
@@ -151,11 +155,11 @@ def certify(
         out=out,
         progress=progress_wanted(),
     )
-    verification = verify(out / "certificate.json")
-    page = write_page(out, certificate, verification)
+    certificate, verification = certificates[-1], verify(out / "certificate.json")
+    written = write_figures(out, certificates, verification)
     if json:
         show_json(certificate.to_json())
     else:
         show(certificate_text(certificate), verdict_text(verification))
-        show(f"\nWritten: {out / 'certificate.json'}, posterior.safetensors, prior.safetensors, {page.name}")
+        show(f"\nWritten to {out}: certificate.json, posterior.safetensors, prior.safetensors, {', '.join(written)}")
     return OK if verification.ok else REFUSED

@@ -1,14 +1,16 @@
-"""What commands read and write: data, roles, the page about a certificate."""
+"""What commands read and write: data, roles, the curve and the page about a certificate."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genbounds.certificates import Certificate, Verification
     from genbounds.models.examples import Data
 
-__all__ = ["Part", "check_device", "read_data", "read_roles", "write_page"]
+__all__ = ["Part", "check_device", "read_data", "read_roles", "write_figures"]
 
 #: Parts of a folder of IDX files.
 Part: TypeAlias = Literal["train", "test", "all"]
@@ -91,30 +93,31 @@ def read_roles(path: Path) -> dict[str, list[int]]:
     return content
 
 
-def write_page(
-    folder: Path, certificate: "Certificate", verification: "Verification", figure: Path | None = None
-) -> Path:
-    """Write ``report.html`` into a folder.
+def write_figures(folder: Path, certificates: "Sequence[Certificate]", verification: "Verification") -> list[str]:
+    """Write the curve as ``curve.png`` and ``curve.svg``, and the page with it as ``report.html``.
 
     Parameters
     ----------
     folder : Path
         Folder that holds the certificate.
-    certificate : Certificate
-        The certificate.
+    certificates : sequence of Certificate
+        For parts of the data, and last the one that the page is about.
     verification : Verification
-        What verifying its file found.
-    figure : Path, optional
-        SVG file to put into the page.
+        What verifying the last one's file found.
 
     Returns
     -------
-    Path
-        The file written.
+    list of str
+        Names of the files written.
     """
+    from genbounds.certificates.statement import chance
+    from genbounds.report.curve import draw_curve, points, save_figure
     from genbounds.report.html import certificate_html
 
-    svg = None if figure is None else figure.read_text(encoding="utf-8")
+    certificate = certificates[-1]
+    axes = draw_curve(points(certificates), chance=chance(certificate), show_prior=len(certificates) == 1)
+    png, svg = save_figure(axes, folder / "curve")
     page = folder / "report.html"
-    page.write_text(certificate_html(certificate, verification=verification, figure_svg=svg), encoding="utf-8")
-    return page
+    figure = svg.read_text(encoding="utf-8")
+    page.write_text(certificate_html(certificate, verification=verification, figure_svg=figure), encoding="utf-8")
+    return [png.name, svg.name, page.name]

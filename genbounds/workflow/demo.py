@@ -1,6 +1,5 @@
 """The demonstration: real handwritten digits, a small network, one certificate for each number of examples."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,15 @@ from torch import nn
 from genbounds.certificates import Certificate
 from genbounds.models.data import load_data
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
-from genbounds.workflow.certification import certify
+from genbounds.workflow.parts import certify_parts
 
-__all__ = ["NETWORK", "SIZES", "demonstrate", "network"]
+__all__ = ["EXAMPLES", "NETWORK", "demonstrate", "network"]
 
-#: Training examples of each certificate: one half shapes the prior, the bound rests on the other.
-SIZES = (100, 200, 400, 800, 1500)
+#: Training examples: one half shapes the prior, the bound rests on the other. The rest of the digits is test data.
+EXAMPLES = 1500
+
+#: Parts of them that are certified too, for the curve.
+PARTS = (1 / 15, 2 / 15, 4 / 15, 8 / 15)
 
 #: Name by which `genbounds verify --model` finds the network.
 NETWORK = "genbounds.workflow.demo:network"
@@ -32,18 +34,16 @@ def network() -> nn.Module:
 
 
 def demonstrate(
-    out: str | Path, *, sizes: Sequence[int] = SIZES, delta: float = 0.05, seed: int = 0, progress: bool = False
+    out: str | Path, *, examples: int = EXAMPLES, delta: float = 0.05, seed: int = 0, progress: bool = False
 ) -> list[Certificate]:
-    """Certify the network on growing parts of scikit-learn's 1,797 handwritten digits.
-
-    The digits that the largest certificate does not use are test data for all of them.
+    """Certify the network on scikit-learn's 1,797 handwritten digits, and on growing parts of them.
 
     Parameters
     ----------
     out : str or Path
-        Folder of the largest certificate; the others go to ``examples-<size>`` inside it.
-    sizes : sequence of int
-        Training examples of each certificate, ascending, each at least 20 and at most 1,700.
+        Folder of the certificate; those of the parts go to folders inside it.
+    examples : int
+        Training examples, from 150 to 1,700; the other digits are test data.
     delta : float
         Probability with which each certificate may fail.
     seed : int
@@ -54,32 +54,26 @@ def demonstrate(
     Returns
     -------
     list of Certificate
-        One for each size.
+        For the parts, and for the whole last.
 
     Raises
     ------
     ValueError
-        If a size is out of range.
+        If the number of examples is out of range.
     """
+    if not 150 <= examples <= 1700:
+        raise ValueError(f"examples must be from 150 to 1700, got {examples}. The other digits are kept for testing.")
     digits = load_data("digits")
-    if not sizes or min(sizes) < 20 or max(sizes) > 1700:
-        raise ValueError(f"sizes must be numbers from 20 to 1700, got {list(sizes)}. Some digits are kept for testing.")
     order = np.random.default_rng(seed).permutation(len(digits))
-    largest = max(sizes)
-    certificates = []
-    for size in sizes:
-        roles = {"prior": order[: size // 2], "bound": order[size // 2 : size], "test": order[largest:]}
-        certificates.append(
-            certify(
-                NETWORK,
-                digits,
-                roles=roles,
-                delta=delta,
-                network=NetworkTraining(epochs=200, batch_size=32, noise=0.03),
-                posterior=PosteriorTraining(epochs=20, batch_size=64),
-                seed=seed,
-                out=Path(out) if size == largest else Path(out) / f"examples-{size}",
-                progress=progress,
-            )
-        )
-    return certificates
+    return certify_parts(
+        NETWORK,
+        digits,
+        PARTS,
+        roles={"prior": order[: examples // 2], "bound": order[examples // 2 : examples], "test": order[examples:]},
+        delta=delta,
+        network=NetworkTraining(epochs=200, batch_size=32, noise=0.03),
+        posterior=PosteriorTraining(epochs=20, batch_size=64),
+        seed=seed,
+        out=Path(out),
+        progress=progress,
+    )

@@ -40,7 +40,7 @@ def certified(problem, tmp_path_factory):
 
 def test_what_is_left_in_the_folder(certified):
     names = {path.name for path in certified.iterdir() if path.is_file()}
-    assert names >= {"certificate.json", "posterior.safetensors", "prior.safetensors", "report.html"}
+    assert names >= {"certificate.json", "posterior.safetensors", "prior.safetensors", "report.html", "curve.svg"}
     content = json.loads((certified / "certificate.json").read_text(encoding="utf-8"))
     assert content["ledger"]["delta"] == 0.035
     assert content["prior"]["training"]["epochs"] == 3
@@ -55,6 +55,17 @@ def test_the_same_command_again_gives_the_same_certificate_for_machines(run, pro
     assert (code, err) == (OK, "")
     assert json.loads(out) == json.loads(before)
     assert (certified / "certificate.json").read_bytes() == before
+
+
+def test_parts_of_the_data_make_a_curve(run, problem, tmp_path):
+    code, out, err = run("certify", *problem, "--out", tmp_path, "--curve", "0.2", "0.5", *QUICK)
+    assert (code, err) == (OK, "")
+    for name, count in (("part-0.2", 40), ("part-0.5", 100), (".", 200)):
+        content = json.loads((tmp_path / name / "certificate.json").read_text(encoding="utf-8"))
+        assert content["sample"]["roles"]["bound"]["count"] == count
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "each with prob. ≥ 0.95" in page
+    assert "curve.png, curve.svg, report.html" in " ".join(out.split())
 
 
 def test_measuring_again(run, problem, certified):

@@ -1,4 +1,4 @@
-"""The demonstration: roles never overlap, more examples prove more, sizes are checked."""
+"""The demonstration: roles never overlap, more examples prove more, the number of examples is checked."""
 
 import pytest
 
@@ -10,20 +10,20 @@ pytest.importorskip("sklearn", reason="the demonstration certifies scikit-learn'
 def test_more_examples_prove_more(tmp_path):
     from genbounds.workflow.demo import demonstrate
 
-    small, large = demonstrate(tmp_path, sizes=(60, 300), delta=0.05)
-    assert [certificate.sample.roles["bound"].count for certificate in (small, large)] == [30, 150]
-    for certificate in (small, large):
+    certificates = demonstrate(tmp_path, examples=300, delta=0.05)
+    assert [certificate.sample.roles["bound"].count for certificate in certificates] == [10, 20, 40, 80, 150]
+    for certificate in certificates:
         assert verify(certificate).ok
         assert certificate.sample.roles["test"].count == 1797 - 300
         assert certificate.ledger.delta == 0.05
         assert certificate.prior["scale"]["chosen"] == "fixed"
-    assert large.value < small.value
-    assert large.value < 0.5
+    assert certificates[-1].value < certificates[0].value
+    assert certificates[-1].value < 0.5
 
 
-@pytest.mark.parametrize("sizes", [(), (10,), (100, 1797)])
-def test_sizes_are_checked(tmp_path, sizes):
+@pytest.mark.parametrize("examples", [0, 149, 1701])
+def test_the_number_of_examples_is_checked(tmp_path, examples):
     from genbounds.workflow.demo import demonstrate
 
-    with pytest.raises(ValueError, match="sizes must be numbers from 20 to 1700"):
-        demonstrate(tmp_path, sizes=sizes)
+    with pytest.raises(ValueError, match="examples must be from 150 to 1700"):
+        demonstrate(tmp_path, examples=examples)

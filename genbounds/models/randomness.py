@@ -8,7 +8,8 @@ A randomised predictor draws its weights from N(mean, diag(scale^2)). Two ways o
   instead of the weights: given the input they are independent Gaussians with known mean and variance, so the
   law of the output is the same and nothing of the size of the weights is drawn (the local reparametrisation of
   Kingma, Salimans and Welling 2015, used here as an identity in law and not as an approximation). Shared kernels and
-  normalisation layers get real draws; whatever is not recognised gets real draws through `torch.func.vmap`.
+  normalisation layers get real draws; whatever is not recognised gets real draws through `torch.func.vmap`, or, where
+that does not know an operation, one example after the other.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -66,14 +67,16 @@ def normal_noise(generator: torch.Generator, dtype: torch.dtype) -> Noise:
     generator : torch.Generator
         Stream to draw from.
     dtype : torch.dtype
-        Floating type of the variates.
+        Floating type of the evaluation. The variates have it too, but never less than float32: what they are added to
+        is rounded to a narrower type once, afterwards.
 
     Returns
     -------
     callable
         ``noise(*shape) -> Tensor``.
     """
-    return lambda *shape: torch.randn(shape, generator=generator, device=generator.device, dtype=dtype)
+    wide = torch.promote_types(dtype, torch.float32)
+    return lambda *shape: torch.randn(shape, generator=generator, device=generator.device, dtype=wide)
 
 
 def draw_weights(mean: Weights, scale: Weights, noise: Noise) -> dict[str, Tensor]:
@@ -89,9 +92,13 @@ def draw_weights(mean: Weights, scale: Weights, noise: Noise) -> dict[str, Tenso
     Returns
     -------
     dict of str to Tensor
-        The draw.
+        The draw, in the dtypes of `mean`.
     """
-    return {name: torch.addcmul(value, scale[name], noise(*value.shape)) for name, value in mean.items()}
+    return {name: _shifted(value, scale[name], noise(*value.shape)).to(value.dtype) for name, value in mean.items()}
+
+
+def _shifted(mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+    return torch.addcmul(mean.to(noise.dtype), scale.to(noise.dtype), noise)
 
 
 #: (layer, means, scales, noise, input) to output; the layer is of a type that the rule knows.
@@ -100,11 +107,16 @@ Layers: TypeAlias = dict[str, tuple[nn.Module, Rule]]
 
 
 def _linear(_: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
-    # z = W x + b with independent Gaussian entries is, given x, Gaussian with independent entries.
+    # z = W x + b with independent Gaussian entries is, given x, Gaussian with independent entries. All in the type of
+    # the noise: a variance rounded to bfloat16 is that of another Gaussian, whose divergence nobody counted.
+    own = noise(len(x), len(mean["weight"]))
+    wide = x.to(own.dtype)
+    mean, scale = ({name: value.to(own.dtype) for name, value in part.items()} for part in (mean, scale))
     bias_variance = scale["bias"].square() if "bias" in mean else None
-    z = F.linear(x, mean["weight"], mean.get("bias"))
-    variance = F.linear(x.square(), scale["weight"].square(), bias_variance)
-    return torch.addcmul(z, variance.sqrt(), noise(*z.shape))
+    variance = F.linear(wide.square(), scale["weight"].square(), bias_variance)
+    # The smallest float keeps the root's slope finite for an example whose inputs are all zero.
+    deviation = (variance + torch.finfo(own.dtype).tiny).sqrt()
+    return _shifted(F.linear(wide, mean["weight"], mean.get("bias")), deviation, own).to(x.dtype)
 
 
 def _linear_positions(_: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
@@ -162,7 +174,8 @@ class PerExampleForward:
     on what shape. A layer is treated by a rule of its own if it runs once per pass with the batch in front; a
     self-check then compares the rules, with zero scale and shifted weights, with `functional_call`. If
     any layer has no rule, or the check fails (a weight that is also used elsewhere, say), the whole model is
-    evaluated by `torch.func.vmap` over real draws, which is right for every model and costs memory for them.
+    evaluated by `torch.func.vmap` over real draws, which costs memory for them. A model that `vmap` cannot take
+    (recurrent layers, control flow that looks at values) is called with the same draws example by example.
 
     Parameters
     ----------
@@ -174,7 +187,8 @@ class PerExampleForward:
     Attributes
     ----------
     rules : dict of str to str
-        What was chosen, by name of layer ("pre-activations", "real draws"), or ``{"": "vmap"}``.
+        What was chosen, by name of layer ("pre-activations", "real draws"), or ``{"": "vmap"}``, or
+        ``{"": "one by one"}``.
     """
 
     def __init__(self, model: nn.Module, example: Tensor) -> None:
@@ -183,7 +197,8 @@ class PerExampleForward:
         self._layers = self._find_rules(example)
         if self._layers is not None and not self._agrees(self._layers, example[:3]):
             self._layers = None
-        named = {"": "vmap"} if self._layers is None else {}
+        self._vmap = self._layers is None and self._can_vmap(example[:2])
+        named = {"": "vmap" if self._vmap else "one by one"} if self._layers is None else {}
         for name, (_, rule) in (self._layers or {}).items():
             named[name] = "pre-activations" if rule is _linear else "real draws"
         self.rules = named
@@ -200,10 +215,12 @@ class PerExampleForward:
         if len(names) != len(list(self.model.parameters())):
             return None  # tied weights
         seen: dict[nn.Module, list[torch.Size]] = {layer: [] for layer in holders.values()}
-        handles = [
-            layer.register_forward_pre_hook(lambda layer, args: seen[layer].append(args[0].shape))
-            for layer in holders.values()
-        ]
+
+        def note(layer: nn.Module, args: tuple[Any, ...]) -> None:
+            # What is called by keyword, or not on a tensor, leaves a shape without a batch.
+            seen[layer].append(args[0].shape if args and isinstance(args[0], Tensor) else torch.Size())
+
+        handles = [layer.register_forward_pre_hook(note) for layer in holders.values()]
         # Two batch sizes, so that another axis cannot be taken for the batch.
         try:
             for batch in (3, 5):
@@ -214,7 +231,7 @@ class PerExampleForward:
         found: Layers = {}
         for name, layer in holders.items():
             rule = _rule_for(layer, len(seen[layer][0]) if seen[layer] else 0)
-            if rule is None or [shape[0] for shape in seen[layer]] != [3, 5]:
+            if rule is None or [shape[:1] for shape in seen[layer]] != [(3,), (5,)]:
                 return None
             found[name] = (layer, rule)
         return found
@@ -223,10 +240,20 @@ class PerExampleForward:
     def _agrees(self, layers: Layers, example: Tensor) -> bool:
         shifted = {name: value * 1.25 + 0.01 for name, value in self.model.named_parameters()}
         still = {name: torch.zeros_like(value) for name, value in shifted.items()}
-        with _replaced(layers, shifted, still, lambda *shape: example.new_zeros(shape)):
+        kind = next(iter(still.values()))
+        with _replaced(layers, shifted, still, lambda *shape: kind.new_zeros(shape)):
             ours = self.model(example)
         truth = functional_call(self.model, shifted, (example,))
         return torch.allclose(ours, truth, rtol=1e-3, atol=1e-3 * float(truth.abs().max()))
+
+    @torch.no_grad()
+    def _can_vmap(self, example: Tensor) -> bool:
+        mean = dict(self.model.named_parameters())
+        try:
+            self._vmapped(_stacked(mean, len(example)), example)
+        except RuntimeError:  # what vmap raises for an operation without a rule, and for a look at a value
+            return False
+        return True
 
     def _values_drawn_per_example(self) -> int:
         if self._layers is None:
@@ -260,11 +287,17 @@ class PerExampleForward:
             with _replaced(self._layers, mean, scale, noise):
                 return self.model(inputs)
         own = draw_weights(_stacked(mean, len(inputs)), scale, noise)
+        if self._vmap:
+            return self._vmapped(own, inputs)
+        rows = [{name: value[row] for name, value in own.items()} for row in range(len(inputs))]
+        return torch.stack([self._one(weights, example) for weights, example in zip(rows, inputs, strict=True)])
 
-        def one(weights: dict[str, Tensor], example: Tensor) -> Tensor:
-            return functional_call(self.model, weights, (example.unsqueeze(0),)).squeeze(0)
+    def _vmapped(self, own: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        # Dropout, while a network is trained with noise, is each example's own too.
+        return vmap(self._one, randomness="different")(own, inputs)
 
-        return vmap(one)(own, inputs)
+    def _one(self, weights: dict[str, Tensor], example: Tensor) -> Tensor:
+        return functional_call(self.model, weights, (example.unsqueeze(0),)).squeeze(0)
 
 
 @contextmanager
@@ -273,7 +306,7 @@ def _replaced(layers: Layers, mean: Weights, scale: Weights, noise: Noise) -> It
         for name, (layer, rule) in layers.items():
             own_mean, own_scale = _of_layer(name, layer, mean), _of_layer(name, layer, scale)
             # An attribute of the instance hides the method of the class until it is deleted below.
-            layer.forward = _bound(rule, layer, own_mean, own_scale, noise)
+            layer.forward = _once(name, rule, layer, own_mean, own_scale, noise)
         yield
     finally:
         for layer, _ in layers.values():
@@ -281,6 +314,9 @@ def _replaced(layers: Layers, mean: Weights, scale: Weights, noise: Noise) -> It
 
 
 def _rule_for(layer: nn.Module, dimensions: int) -> Rule | None:
+    # Pruning and the older weight and spectral norms compute the weight from parameters of other names.
+    if {name for name, _ in layer.named_parameters(recurse=False)} not in ({"weight"}, {"weight", "bias"}):
+        return None
     # Exact types: a subclass may compute something else.
     if type(layer) is nn.Linear:
         return _linear if dimensions == 2 else _linear_positions
@@ -298,5 +334,17 @@ def _of_layer(name: str, layer: nn.Module, weights: Weights) -> dict[str, Tensor
     return {own: weights[prefix + own] for own, _ in layer.named_parameters(recurse=False)}
 
 
-def _bound(rule: Rule, layer: nn.Module, mean: Weights, scale: Weights, noise: Noise) -> Callable[[Tensor], Tensor]:
-    return lambda x: rule(layer, mean, scale, noise, x)
+def _once(
+    name: str, rule: Rule, layer: nn.Module, mean: Weights, scale: Weights, noise: Noise
+) -> Callable[[Tensor], Tensor]:
+    waiting = [rule]
+
+    def forward(x: Tensor) -> Tensor:
+        if not waiting:  # it would meet other weights than the first time
+            raise ValueError(
+                f"layer {name!r} must run once per pass, as it did when probed, but ran again. Give the model a depth "
+                "that does not depend on its input."
+            )
+        return waiting.pop()(layer, mean, scale, noise, x)
+
+    return forward

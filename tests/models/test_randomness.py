@@ -6,6 +6,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations, prune, spectral_norm
 
 from genbounds.models.randomness import PerExampleForward, draw_weights, normal_noise, stream
 
@@ -150,7 +151,53 @@ def shared_parameter():
     return nn.Sequential(first, nn.Tanh(), second)
 
 
-@pytest.mark.parametrize("make", [Tied, Twice, Bare, BatchBehind, shared_parameter, nn.PReLU])
+class ByKeyword(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(input=x)
+
+
+class OfList(nn.Module):
+    """A holder of parameters that is called on no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Sum()
+
+    def forward(self, x):
+        return self.inner([x, x.square()])
+
+
+class Sum(Bare):
+    def forward(self, terms):
+        return sum(terms) * self.gain
+
+
+def pruned():
+    layer = nn.Linear(4, 4)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    return nn.Sequential(layer, nn.Tanh())
+
+
+def weight_normed():
+    return nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 4)), nn.Tanh())
+
+
+def spectrally_normed():
+    return nn.Sequential(spectral_norm(nn.Linear(4, 4)), nn.Tanh())
+
+
+UNKNOWN = [
+    *(Tied, Twice, Bare, BatchBehind, shared_parameter, nn.PReLU, ByKeyword, OfList),
+    *(pruned, weight_normed, spectrally_normed),
+]
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+@pytest.mark.parametrize("make", UNKNOWN)
 def test_what_has_no_rule_gets_real_draws_of_all_weights(make):
     torch.manual_seed(0)
     model = make().double().eval()
@@ -163,6 +210,83 @@ def test_what_has_no_rule_gets_real_draws_of_all_weights(make):
     for row in range(6):
         own = {key: mean[key] + scale[key] * drawn[row] for key, drawn in zip(mean, noise.given, strict=True)}
         torch.testing.assert_close(outputs[row], functional_call(model, own, (inputs[row : row + 1],))[0])
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.LSTM(2, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.cell(x.reshape(len(x), -1, 2))[0][:, -1])
+
+
+class Looking(Bare):
+    def forward(self, x):
+        return x * self.gain if x.sum() > 0 else -x * self.gain
+
+
+@pytest.mark.parametrize("make", [Recurrent, Looking])
+def test_what_vmap_cannot_take_is_called_one_by_one(make):
+    torch.manual_seed(0)
+    model = make().double().eval()
+    inputs = torch.randn(6, 4, dtype=torch.float64)
+    mean, scale = gaussian(model)
+    forward = PerExampleForward(model, inputs)
+    assert forward.rules == {"": "one by one"}
+    noise = Recorder()
+    outputs = forward(mean, scale, inputs, noise)
+    for row in range(6):
+        own = {key: mean[key] + scale[key] * drawn[row] for key, drawn in zip(mean, noise.given, strict=True)}
+        torch.testing.assert_close(outputs[row], functional_call(model, own, (inputs[row : row + 1],))[0])
+
+
+class Adaptive(nn.Module):
+    """Runs its layer again where an input is large."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        z = self.layer(x)
+        return self.layer(z) if x.max() > 10 else z
+
+
+def test_a_layer_that_runs_again_is_refused():
+    model = Adaptive().eval()
+    mean, scale = gaussian(model)
+    forward = PerExampleForward(model, torch.ones(5, 4))
+    with pytest.raises(ValueError, match="'layer' must run once per pass"):
+        forward(mean, scale, torch.full((2, 4), 11.0), Recorder(dtype=torch.float32))
+
+
+def test_narrow_types_are_rounded_once():
+    # Pre-activations in bfloat16 are the rounded real ones: no rounded variance, no rounded noise.
+    layer = nn.Linear(6, 400, bias=False, dtype=torch.bfloat16)
+    mean, scale = gaussian(layer)
+    x = torch.randn(5, 6).bfloat16()
+    forward = PerExampleForward(layer, x)
+    assert forward.rules == {"": "pre-activations"}
+    noise = Recorder(dtype=torch.float32)
+    z = forward(mean, scale, x, noise)
+    deviation = (x.double().square() @ scale["weight"].double().square().T).sqrt()
+    exact = x.double() @ mean["weight"].double().T + deviation * noise.given[0].double()
+    assert z.dtype == torch.bfloat16
+    assert (z != exact.bfloat16()).double().mean() < 1e-3  # exact ties aside
+    assert normal_noise(stream(0, "a"), torch.bfloat16)(3).dtype == torch.float32
+    drawn = draw_weights(mean, scale, noise)["weight"]
+    assert torch.equal(drawn, (mean["weight"].float() + scale["weight"].float() * noise.given[1]).bfloat16())
+
+
+def test_gradients_are_finite_where_an_input_is_zero():
+    layer = nn.Linear(4, 3, bias=False)
+    mean, scale = gaussian(layer)
+    scale["weight"].requires_grad_(True)
+    inputs = torch.ones(5, 4)
+    inputs[2] = 0
+    PerExampleForward(layer, inputs)(mean, scale, inputs, Recorder(dtype=torch.float32)).square().sum().backward()
+    assert torch.isfinite(scale["weight"].grad).all()
 
 
 def test_long_batches_are_cut_and_stay_in_order(monkeypatch):
@@ -238,7 +362,7 @@ def test_everything_stays_on_one_device(model, shape):
         mean = {name: value.detach() for name, value in model.named_parameters()}
         scale = {name: torch.ones_like(value) for name, value in mean.items()}
         forward = PerExampleForward.__new__(PerExampleForward)
-        forward.model, forward._drawn = model, 1
+        forward.model, forward._drawn, forward._vmap = model, 1, True
         forward._layers = forward._find_rules(inputs)
         outputs = forward(mean, scale, inputs, lambda *shape: torch.empty(shape, device="cuda"))
         assert outputs.device.type == "cuda"

@@ -100,6 +100,12 @@ def test_noise_and_batch_norm_do_not_go_together():
         train_network(model, problem(), np.arange(300), NetworkTraining(noise=0.1), seed=0)
 
 
+def test_noise_and_dropout_go_together_whatever_the_layers():
+    model = nn.Sequential(nn.Linear(3, 4), nn.PReLU(), nn.Dropout(0.2), nn.Linear(4, 2))
+    train_network(model, problem(), np.arange(300), NetworkTraining(epochs=5, learning_rate=1e-2, noise=0.05), seed=0)
+    assert (model(problem().inputs).argmax(1) != problem().targets).float().mean() < 0.05
+
+
 @pytest.mark.filterwarnings("ignore:.*encountered in.*:RuntimeWarning")
 def test_divergence_is_an_error():
     with pytest.raises(ValueError, match="must stay finite"):

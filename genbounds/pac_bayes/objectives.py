@@ -31,10 +31,10 @@ class _KlUpper(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         q, c, p = ctx.saved_tensors
         q, gradient = q.double(), gradient.double()
-        # dp/dc = p(1-p)/(p-q) and dp/dq = ln[p(1-q) / (q(1-p))] dp/dc. Both limits at q = 0 are finite or infinite for
-        # a reason: at q = 0 the inverse has a vertical tangent in q, and at c = 0 in c.
-        by_c = p * (1 - p) / (p - q)
-        by_q = (torch.logit(p) - torch.logit(q)) * by_c
+        # dp/dc = p(1-p)/(p-q) and dp/dq = ln[p(1-q) / (q(1-p))] dp/dc. They are rightly infinite at c = 0, and the second
+        # at q = 0, where the inverse has a vertical tangent. Where p has reached 1, both are 0.
+        by_c = torch.where(p < 1, p * (1 - p) / (p - q), 0.0)
+        by_q = torch.where(p < 1, (torch.logit(p) - torch.logit(q)) * by_c, 0.0)
         return (
             (gradient * by_q).sum_to_size(ctx.saved_tensors[0].shape).to(ctx.saved_tensors[0].dtype),
             (gradient * by_c).sum_to_size(c.shape).to(c.dtype),
@@ -55,7 +55,8 @@ def kl_upper(q: Tensor, c: Tensor) -> Tensor:
     -------
     Tensor
         sup{p : kl(q || p) <= c} in the dtype of `q`, computed in float64. Its gradient is the implicit
-        one; it is infinite where the inverse has a vertical tangent (q = 0 in q, c = 0 in c).
+        one; it is infinite where the inverse has a vertical tangent (q = 0 in q, c = 0 in c), and zero where the
+        inverse is 1 to the last bit.
     """
     return _KlUpper.apply(q, c)
 

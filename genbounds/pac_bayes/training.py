@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from genbounds.models.examples import Data
 from genbounds.models.progress import track
 from genbounds.models.randomness import PerExampleForward, normal_noise, stream
+from genbounds.numerics import count, nonnegative
 from genbounds.pac_bayes.objectives import OBJECTIVES, bounded_cross_entropy
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 
@@ -38,6 +39,11 @@ class NetworkTraining:
     noise : float
         Standard deviation of fresh Gaussian noise on all weights for every example; 0 trains an ordinary network. A
         network trained with the noise of its prior keeps its accuracy under it.
+
+    Raises
+    ------
+    ValueError
+        If a number of epochs, a batch or the noise is impossible.
     """
 
     epochs: int = 30
@@ -45,6 +51,11 @@ class NetworkTraining:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        count("epochs", self.epochs, minimum=0)
+        count("batch_size", self.batch_size)
+        nonnegative("noise", self.noise)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,11 @@ class PosteriorTraining:
         Bound that is minimised, on the bounded cross-entropy.
     smallest_probability : float
         Floor of the bounded cross-entropy.
+
+    Raises
+    ------
+    ValueError
+        If a number of epochs, a batch or the objective is impossible.
     """
 
     epochs: int = 20
@@ -68,6 +84,12 @@ class PosteriorTraining:
     learning_rate: float = 1e-3
     objective: str = "maurer"
     smallest_probability: float = 1e-4
+
+    def __post_init__(self) -> None:
+        count("epochs", self.epochs, minimum=0)
+        count("batch_size", self.batch_size)
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}. Pick one.")
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -142,8 +164,8 @@ def train_network(
     """
     if settings.noise and any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
         raise ValueError(
-            f"noise must be 0 for a model with BatchNorm, got {settings.noise}: with fresh weights for every example its "
-            "running statistics would not be updated. Train without noise, or use GroupNorm or LayerNorm."
+            f"noise must be 0 for a model with BatchNorm, got {settings.noise}: with fresh weights for every example "
+            "its running statistics would not be updated. Train without noise, or use GroupNorm or LayerNorm."
         )
     model.to(device, dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -287,8 +309,8 @@ def train_posterior(
             )
             average = risk.detach() if average is None else torch.lerp(risk.detach(), average, 0.98)
             kl = _kl(mean, scale, prior_mean, prior_scale, free_prior_scale)
-            # The value of the running average with the gradient of the batch.
-            loss = objective(average + (risk - risk.detach()), (kl + log_term) / n)
+            # The value of the running average with the gradient of the batch; away from 0, where the slope is infinite.
+            loss = objective(average.clamp_min(1e-9) + (risk - risk.detach()), (kl + log_term) / n)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

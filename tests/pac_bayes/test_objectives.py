@@ -37,6 +37,15 @@ def test_gradient_is_the_slope_of_the_inverse(q, c):
         assert argument.grad.item() == pytest.approx(slope, rel=1e-4, abs=1e-9)
 
 
+@pytest.mark.parametrize(("q", "c"), [(0.0, 50.0), (0.3, 50.0), (0.3, 1e6), (1.0, 0.1), (1.0, 50.0)])
+def test_gradient_vanishes_where_the_bound_is_vacuous(q, c):
+    arguments = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (q, c)]
+    value = kl_upper(*arguments)
+    value.backward()
+    assert value == 1
+    assert [argument.grad.item() for argument in arguments] == [0, 0]
+
+
 def test_broadcasts_and_keeps_dtype_and_shape():
     q = torch.tensor([[0.1], [0.2]], requires_grad=True)
     c = torch.tensor([0.01, 0.02, 0.03], requires_grad=True)

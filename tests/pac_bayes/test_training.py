@@ -147,6 +147,42 @@ def test_the_bound_goes_down(objective):
     assert posterior.kl(prior) > 1
 
 
+def test_a_surrogate_risk_of_zero_does_not_stop_training():
+    # Logits so far apart that every cross-entropy is exactly zero in float32.
+    data, model = problem(), nn.Linear(3, 2, bias=False).eval()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[-1e3] * 3, [1e3] * 3]))
+    data = TensorData(data.inputs, model(data.inputs).argmax(1), "separated")
+    start = DiagonalGaussian.isotropic(dict(model.named_parameters()), 1e-3)
+    settings = PosteriorTraining(epochs=1, batch_size=16)
+    posterior = train_posterior(model, start, start, data, np.arange(20), settings, log_term=6.0, seed=0)
+    assert torch.isfinite(posterior.mean["weight"]).all()
+
+
+def test_a_vacuous_start_does_not_stop_training():
+    data, model = problem(), network().eval()
+    start = DiagonalGaussian.isotropic(dict(model.named_parameters()), 0.1)
+    far = DiagonalGaussian.isotropic({name: value + 100 for name, value in start.mean.items()}, 0.1)
+    settings = PosteriorTraining(epochs=1, batch_size=64)
+    assert train_posterior(model, far, start, data, np.arange(400), settings, log_term=6.0, seed=0).kl(far) > 1e6
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "words"),
+    [
+        (NetworkTraining, {"epochs": -1}, "epochs"),
+        (NetworkTraining, {"batch_size": 0}, "batch_size"),
+        (NetworkTraining, {"noise": -0.1}, "noise"),
+        (PosteriorTraining, {"epochs": 1.5}, "epochs"),
+        (PosteriorTraining, {"batch_size": 0}, "batch_size"),
+        (PosteriorTraining, {"objective": "mauer"}, "objective must be one of maurer, quadratic"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, changes, words):
+    with pytest.raises(ValueError, match=words):
+        settings(**changes)
+
+
 def test_training_kl_is_the_kl():
     posterior, prior = fit()
     mean, scale = posterior.to("cpu", torch.float32)

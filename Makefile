@@ -37,8 +37,8 @@ $(VENV)/.installed-test: $(INPUTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-lint: $(INPUTS) | $(BIN)/python
-	@echo "Installing genbounds and what linting needs into $(VENV) (once) ..."
-	$(PIP) -e '.[lint]'
+	@echo "Installing genbounds and what linting and tests need into $(VENV) (once) ..."
+	$(PIP) -e '.[lint,test]'
 	@touch $@
 
 demo: $(VENV)/.installed-digits

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genbounds.cli.app import EXIT_CODES, app
+from genbounds.cli.app import EXIT_CODES, app, main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,3 +53,12 @@ def test_the_exit_codes_are_the_exit_codes():
 def test_the_make_targets_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"\bmake (\w+)", README)) <= targets
+
+
+def test_the_options_exist(capsys):
+    known = set()
+    for command in app:
+        if not command.startswith("-"):
+            main([command, "--help"])
+            known |= set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) <= known

@@ -81,9 +81,9 @@ class PosteriorTraining:
 
     epochs: int = 20
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     objective: str = "maurer"
-    smallest_probability: float = 1e-4
+    smallest_probability: float = 1e-2
 
     def __post_init__(self) -> None:
         count("epochs", self.epochs, minimum=0)

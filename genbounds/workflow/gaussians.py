@@ -121,7 +121,7 @@ def _scale_on_prior_data(evaluation: Evaluation, mean: Mapping[str, Tensor], ind
     """Return the widest candidate scale whose noise hardly hurts on the prior's own data.
 
     Wider is better, since the posterior may then move further for the same KL; "hardly" means that the Gibbs risk rises
-    by at most a tenth of the risk, a thousandth, or two examples. The bound's sample is not looked at: nothing is paid.
+    by at most a tenth of the risk or two examples. The bound's sample is not looked at: nothing is paid.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _scale_on_prior_data(evaluation: Evaluation, mean: Mapping[str, Tensor], ind
     for scale in CANDIDATE_SCALES:
         gaussian = DiagonalGaussian.isotropic(mean, scale)
         (errors,) = evaluation.gibbs_errors(f"prior scale {scale}, prior data", gaussian, indices, passes=1)
-        if errors / n > still + max(0.1 * still, 1e-3, 2 / n):
+        if errors / n > still + max(0.1 * still, 2 / n):
             break
         best = scale
     return best

@@ -95,6 +95,7 @@ def test_a_narrow_terminal_loses_no_number(issue_certificate, width):
     text = printed_on(width, certificate_text(issue_certificate()))
     assert all(len(line) <= width for line in text.splitlines())
     assert "0.0356" in text
+    assert "…" not in text
 
 
 def test_the_points_of_a_curve(issue_certificate):

@@ -31,8 +31,8 @@ class _KlUpper(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         q, c, p = ctx.saved_tensors
         q, gradient = q.double(), gradient.double()
-        # dp/dc = p(1-p)/(p-q) and dp/dq = ln[p(1-q) / (q(1-p))] dp/dc. They are rightly infinite at c = 0, and the second
-        # at q = 0, where the inverse has a vertical tangent. Where p has reached 1, both are 0.
+        # dp/dc = p(1-p)/(p-q) and dp/dq = ln[p(1-q) / (q(1-p))] dp/dc. They are rightly infinite at c = 0, and the
+        # second at q = 0, where the inverse has a vertical tangent. Where p has reached 1, both are 0.
         by_c = torch.where(p < 1, p * (1 - p) / (p - q), 0.0)
         by_q = torch.where(p < 1, (torch.logit(p) - torch.logit(q)) * by_c, 0.0)
         return (
@@ -100,7 +100,7 @@ def quadratic(risk: Tensor, complexity: Tensor) -> Tensor:
 OBJECTIVES: dict[str, Objective] = {"maurer": maurer, "quadratic": quadratic}
 
 
-def bounded_cross_entropy(logits: Tensor, targets: Tensor, smallest_probability: float = 1e-4) -> Tensor:
+def bounded_cross_entropy(logits: Tensor, targets: Tensor, smallest_probability: float = 1e-2) -> Tensor:
     """Cross-entropy with probabilities floored, rescaled to [0, 1]: the surrogate for the 0-1 loss.
 
     Parameters

@@ -79,6 +79,8 @@ class DiagonalGaussian:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return means and scales, scales expanded to the shapes of the means, for evaluation.
 
+        They come in alphabetical order, for weights are drawn in the order of their names, and a file has its own.
+
         Parameters
         ----------
         device : torch.device or str
@@ -91,7 +93,7 @@ class DiagonalGaussian:
         tuple of dict
             Means and standard deviations.
         """
-        mean = {name: value.to(device, dtype) for name, value in self.mean.items()}
+        mean = {name: self.mean[name].to(device, dtype) for name in sorted(self.mean)}
         return mean, {name: self.scale[name].to(device, dtype).expand_as(value) for name, value in mean.items()}
 
     def kl(self, prior: "DiagonalGaussian") -> float:

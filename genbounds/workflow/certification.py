@@ -2,14 +2,14 @@
 
 import dataclasses
 import hashlib
-import inspect
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from genbounds import __version__
@@ -21,10 +21,12 @@ from genbounds.models.guards import (
     check_deterministic,
     check_evaluation_mode,
     check_examples_do_not_mix,
+    check_logits,
     check_repeatable_data,
     stateful_buffers,
 )
 from genbounds.models.passes import BLOCK
+from genbounds.models.randomness import stream
 from genbounds.models.splits import Roles, repeated_examples
 from genbounds.models.state import save_state, state_sha256
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
@@ -130,8 +132,8 @@ def certify(
         Where and in what type the model is evaluated.
     out : str or Path, optional
         Folder for ``certificate.json``, ``posterior.safetensors``, ``prior.safetensors`` and the state of the run. A
-        run that was killed and is started again with the same arguments goes on where it stopped, to the same
-        certificate.
+        run that was killed and is started again with the same arguments, on the same machine and with the same
+        versions, goes on where it stopped, to the same certificate.
     progress : bool
         Show bars on a terminal.
 
@@ -151,9 +153,15 @@ def certify(
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
     if passes < 1:
         raise ValueError(f"passes must be at least 1, got {passes}. The Monte Carlo step needs draws.")
+    if prior_scale is not None and not 0 < prior_scale < math.inf:
+        raise ValueError(f"prior_scale must be positive and finite, got {prior_scale}. Try 0.03, or leave it out.")
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
     source = load_data(data, part="all")
     assigned = assign_roles(source, roles, prior=prior, prior_fraction=prior_fraction, seed=seed)
+    bound, n = assigned.indices("bound"), assigned.count("bound")
+    how: dict[str, Any] = {"scheme": scheme, "delta": delta, "monte_carlo_share": monte_carlo_share}
+    # Once without errors, so that what no certificate can be made of is refused before hours of training.
+    gibbs_argument(theorem, [0] * passes, n, 0.0, candidates=1, statuses=dict.fromkeys(Assumption, "unknown"), **how)
     for role in ("bound", "test"):
         if assigned.count(role):
             check_repeatable_data(source, assigned.indices(role))
@@ -161,12 +169,15 @@ def certify(
         model, checkpoint, initial, prior=prior, seed=seed, prefix=prefix, entry=entry, trust_pickle=trust_pickle
     )
     module = networks.module.to(device, dtype)
+    outputs = _check_model(module, source, bound, device, dtype)
+    versions = {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__}
     used = [role for role in ("prior", "bound", "selection", "test") if assigned.count(role)]
     content = {role: source.content_sha256(assigned.indices(role)) for role in used}
     settings: dict[str, Any] = {
         "model": networks.name,
         "checkpoint": networks.trained and state_sha256(networks.trained),
         "initial": networks.initial and state_sha256(networks.initial),
+        "outputs of the model": state_sha256({"": outputs}),
         "data": content,
         "roles": hashlib.sha256(assigned.codes.tobytes()).hexdigest(),
         "prior": prior,
@@ -176,12 +187,13 @@ def certify(
         "theorem": theorem,
         "network": dataclasses.asdict(network),
         "posterior": dataclasses.asdict(training),
-        "augment": augment and hashlib.sha256(inspect.getsource(augment).encode()).hexdigest(),
+        "augment": augment and _augmented_sha256(augment, source, assigned, seed, device, dtype),
         "scheme": scheme,
         "passes": passes,
         "seed": seed,
         "device": torch.device(device).type,
         "dtype": str(dtype).removeprefix("torch."),
+        "versions": versions,
     }
     folder = Path(out) if out is not None else None
     store = Store(folder / "run" if folder else None, settings)
@@ -189,28 +201,19 @@ def certify(
 
     # The prior stands before anything looks at the bound's sample.
     p = make_prior(evaluation, networks, assigned, prior, prior_scale, network, augment)
-    buffers = _check_model(evaluation, networks, prior, assigned)
-    bound, n = assigned.indices("bound"), assigned.count("bound")
+    _check_model(module, source, bound, device, dtype)
+    _check_buffers(module, networks, prior)
+    buffers = {name: value.detach().cpu() for name, value in module.named_buffers()}
     start, origin = choose_start(evaluation, p, networks, bound, delta)
     q, final_p, kl = fit_posterior(evaluation, p, start, bound, training, delta)
 
     def argument(name: str, gaussian: DiagonalGaussian, kl: float) -> dict[str, Any]:
         errors = evaluation.gibbs_errors(name, gaussian, bound, passes=passes, scheme=scheme)
-        claims, ledger = gibbs_argument(
-            theorem,
-            errors,
-            n,
-            kl,
-            scheme=scheme,
-            delta=delta,
-            monte_carlo_share=monte_carlo_share,
-            candidates=len(p.scales),
-            statuses=statuses,
-        )
+        claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=len(p.scales), statuses=statuses, **how)
         return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
 
     prior_saw = [role for role in ("prior",) if prior in ("learnt", "checkpoint") and assigned.count(role)]
-    statuses = _statuses(prior, networks, buffers)
+    statuses = _statuses(p, networks)
     certificate = Certificate(
         **argument("posterior", q, kl),
         sample=Sample.of(len(source), {role: assigned.indices(role) for role in used}, content),
@@ -218,7 +221,7 @@ def certify(
             "name": networks.name,
             "checkpoint_sha256": settings["checkpoint"],
             "initial_sha256": settings["initial"],
-            "buffers_sha256": buffers,
+            "buffers_sha256": state_sha256(buffers) if buffers else None,
             "parameters": q.parameters,
             "classes": source.classes,
             "device": settings["device"],
@@ -260,51 +263,77 @@ def certify(
         ),
         estimates=_test_estimates(evaluation, q, assigned),
         notes=(*source.notes, *_repetitions(source, assigned)),
-        versions={"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        versions=versions,
     )
     if folder is not None:
         q.save(folder / "posterior.safetensors")
         final_p.save(folder / "prior.safetensors")
-        if state := {name: value.cpu() for name, value in module.named_buffers()}:
-            save_state(state, folder / "buffers.safetensors")
+        if buffers:
+            save_state(buffers, folder / "buffers.safetensors")
         certificate.save(folder / "certificate.json")
     return certificate
 
 
-def _check_model(evaluation: Evaluation, networks: Networks, prior: str, roles: Roles) -> str | None:
-    """Refuse a model whose output is no function of its parameters and the example alone; fingerprint its buffers."""
-    check_evaluation_mode(evaluation.model)
-    probe = evaluation.data.batches(roles.indices("bound")[:8], 8, device=evaluation.device, dtype=evaluation.dtype)
-    _, inputs, _ = next(probe)
-    check_deterministic(evaluation.model, inputs)
-    check_examples_do_not_mix(evaluation.model, inputs)
-    buffers = stateful_buffers(evaluation.model)
+def _check_model(
+    module: nn.Module, data: Data, indices: NDArray[np.int64], device: torch.device | str, dtype: torch.dtype
+) -> Tensor:
+    """Refuse a model that gives no scores, or not of the example alone; return those of a few examples."""
+    _, inputs, targets = next(data.batches(indices[:8], 8, device=device, dtype=dtype))
+    check_evaluation_mode(module)
+    check_deterministic(module, inputs)
+    check_examples_do_not_mix(module, inputs)
+    with torch.no_grad():
+        outputs: Tensor = module(inputs)
+    check_logits(outputs, targets)
+    return outputs
+
+
+def _check_buffers(module: nn.Module, networks: Networks, prior: str) -> None:
+    """Refuse buffers that training wrote where they may have seen the bound's sample."""
+    buffers = stateful_buffers(module)
     if networks.initial is not None:
         buffers = {name: b for name, b in buffers.items() if not _equal(b, networks.initial.get(name))}
     if buffers and prior in ("zero", "initialisation"):
         raise ModelError(
             f"buffers must not have seen the bound's sample, got {', '.join(buffers)}, which training wrote, with the "
             f"data-free prior {prior!r}. Use the prior 'learnt' or 'checkpoint', whose buffers saw the prior's data "
-            "only, or fold normalisation into the weights."
+            "only, or fold normalisation into the weights; if they are constants, pass the weights before training as "
+            "initial."
         )
-    return state_sha256(buffers) if buffers else None
+
+
+def _augmented_sha256(
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+    data: Data,
+    roles: Roles,
+    seed: int,
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> str:
+    """Fingerprint an augmentation by what it does: it may be a closure, a partial or an object without source."""
+    indices = roles.indices("prior" if roles.count("prior") else "bound")
+    _, inputs, _ = next(data.batches(indices[:8], 8, device=device, dtype=dtype))
+    return state_sha256({"": augment(inputs, stream(seed, "augmentation probe", device=device))})
 
 
 def _equal(buffer: Tensor, other: Tensor | None) -> bool:
     return other is not None and torch.equal(buffer.cpu(), other.to(buffer.dtype))
 
 
-def _statuses(prior: str, networks: Networks, buffers: str | None) -> dict[Assumption, str]:
+def _statuses(p: Prior, networks: Networks) -> dict[Assumption, str]:
     """Say of each assumption whether the program saw to it or the user vouches for it."""
-    here = prior == "zero" or (prior in ("learnt", "initialisation") and networks.initial_drawn_here)
+    # The user vouches for a scale that was given, and always for the state: nobody here saw the inputs prepared.
+    drawn = networks.initial_drawn_here
     checked = {
         Assumption.LOSS_IN_UNIT_INTERVAL,
         Assumption.ZERO_ONE_LOSS,
         Assumption.DRAWS_INDEPENDENT,
         Assumption.DETERMINISTIC_EVALUATION,
-        *((Assumption.PRIOR_INDEPENDENT_OF_SAMPLE, Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE) if here else ()),
-        *((Assumption.STATE_INDEPENDENT_OF_SAMPLE,) if buffers is None or prior == "learnt" else ()),
     }
+    if p.chosen != "fixed" and (p.kind == "zero" or (p.kind != "checkpoint" and drawn)):
+        checked.add(Assumption.PRIOR_INDEPENDENT_OF_SAMPLE)
+    if p.kind != "checkpoint" and drawn:  # the network that was trained here on what was held in, for comparison
+        checked.add(Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE)
     return {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
 
 

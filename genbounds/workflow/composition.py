@@ -43,7 +43,7 @@ def gibbs_argument(
     delta : float
         To be spent on both.
     monte_carlo_share : float
-        Share of the Monte Carlo step.
+        Share of the Monte Carlo step, in (0, 1).
     candidates : int
         Prior scales to choose from after seeing the sample; their union is paid.
     statuses : mapping of Assumption to str
@@ -59,7 +59,7 @@ def gibbs_argument(
     Raises
     ------
     ValueError
-        If the theorem takes other numbers.
+        If the theorem takes other numbers, or delta or its share is impossible.
     """
     arguments = tuple(get(theorem).arguments)
     if arguments != ("risk", "kl", "n", "delta"):
@@ -67,6 +67,8 @@ def gibbs_argument(
             f"theorem must take risk, kl, n and delta, got {theorem!r} with {', '.join(arguments)}. "
             "Choose pac_bayes.seeger_xi or pac_bayes.maurer."
         )
+    if not 0 < monte_carlo_share < 1:
+        raise ValueError(f"monte_carlo_share must be strictly between 0 and 1, got {monte_carlo_share}. Try 0.2.")
     for_bound, for_draws = split(delta, [1 - monte_carlo_share, monte_carlo_share])
     if scheme == SCHEMES[0]:
         draws = {"errors": sum(errors), "draws": n * len(errors), "delta": for_draws}

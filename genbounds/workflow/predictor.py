@@ -10,12 +10,11 @@ from torch.func import functional_call
 from torch.nn.functional import one_hot
 
 from genbounds.models.checkpoint import load_checkpoint
-from genbounds.models.exported import load_exported
-from genbounds.models.factory import build_model
 from genbounds.models.guards import check_evaluation_mode
 from genbounds.models.passes import predict
 from genbounds.models.randomness import PerExampleForward, draw_weights, normal_noise, stream
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.workflow.inputs import build
 
 __all__ = ["StochasticPredictor", "load_module", "load_predictor"]
 
@@ -23,6 +22,8 @@ __all__ = ["StochasticPredictor", "load_module", "load_predictor"]
 @dataclass(frozen=True)
 class StochasticPredictor:
     """A network whose weights are drawn from a posterior.
+
+    It computes in the dtype that was certified, on the device of the inputs.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class StochasticPredictor:
         Parameters
         ----------
         inputs : Tensor, shape (batch, ...)
-            Examples, on the device and in the dtype to evaluate with.
+            Examples as the model takes them, on the device to evaluate on.
         seed : int
             Seed of the draws; take a new one for every call.
 
@@ -51,8 +52,8 @@ class StochasticPredictor:
         Tensor of int64, shape (batch,)
             Classes.
         """
-        mean, scale = self.posterior.to(inputs.device, inputs.dtype)
-        noise = normal_noise(stream(seed, "gibbs predictions", device=inputs.device), inputs.dtype)
+        inputs, mean, scale = self._ready(inputs)
+        noise = normal_noise(stream(seed, "gibbs predictions", device=inputs.device), self._dtype)
         return predict(PerExampleForward(self.model, inputs[:5])(mean, scale, inputs, noise))
 
     @torch.no_grad()
@@ -65,7 +66,7 @@ class StochasticPredictor:
         Parameters
         ----------
         inputs : Tensor, shape (batch, ...)
-            Examples, on the device and in the dtype to evaluate with.
+            Examples as the model takes them, on the device to evaluate on.
         draws : int
             Networks that vote, at least 1.
         seed : int
@@ -83,10 +84,10 @@ class StochasticPredictor:
         """
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}. An odd number such as 11 avoids most ties.")
-        mean, scale = self.posterior.to(inputs.device, inputs.dtype)
+        inputs, mean, scale = self._ready(inputs)
 
         def vote(number: int) -> Tensor:
-            noise = normal_noise(stream(seed, "majority", number, device=inputs.device), inputs.dtype)
+            noise = normal_noise(stream(seed, "majority", number, device=inputs.device), self._dtype)
             logits = functional_call(self.model, draw_weights(mean, scale, noise), (inputs,))
             return one_hot(predict(logits), logits.shape[1])
 
@@ -94,6 +95,15 @@ class StochasticPredictor:
         for number in range(1, draws):
             votes += vote(number)
         return votes.argmax(1)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(iter(self.posterior.mean.values())).dtype
+
+    def _ready(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        self.model.to(inputs.device)
+        inputs = inputs.to(self._dtype) if inputs.is_floating_point() else inputs
+        return inputs, *self.posterior.to(inputs.device, self._dtype)
 
 
 def load_module(
@@ -113,14 +123,14 @@ def load_module(
     Returns
     -------
     nn.Module
-        The module, in evaluation mode.
+        The module, in evaluation mode and in the dtype of `weights`.
 
     Raises
     ------
     ValueError
         If the parameters do not fit.
     """
-    module = load_exported(Path(str(model))) if str(model).endswith(".pt2") else build_model(model)  # type: ignore[arg-type]
+    module = build(model).to(next(iter(weights.values())).dtype)
     state = dict(weights)
     if (buffers := Path(folder) / "buffers.safetensors").exists():
         kept = load_checkpoint(buffers).state

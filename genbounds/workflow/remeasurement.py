@@ -1,6 +1,6 @@
 """The third line of defence: measure a certificate's numbers again, with the model and the data."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from genbounds.certificates import Certificate, Finding, Verification, verify
+from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.data import load_data
+from genbounds.models.state import state_sha256
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.workflow.evaluation import SCHEMES, Evaluation
 from genbounds.workflow.predictor import load_module
@@ -27,9 +29,10 @@ def remeasure(
 ) -> Verification:
     """Verify a certificate and measure again what it rests on: data, KL divergence and error counts.
 
-    The posterior and the prior are read from the certificate's folder, the draws are repeated from its seed. On another
-    device or another version of torch single predictions may differ; an error count above the certified one is
-    refused all the same, and the sentence says what differs.
+    The posterior, the prior and the buffers are read from the certificate's folder, the draws are repeated from its
+    seed. On another device or another version of torch single predictions may differ; an error count above the
+    certified one is refused all the same, and the sentence says what differs. No measurement can find a prior that saw
+    more than the certificate says: to be sure of a learnt one, learn it again.
 
     Parameters
     ----------
@@ -58,8 +61,11 @@ def remeasure(
 def _findings(
     certificate: Certificate, folder: Path, model: Any, data: Any, device: torch.device | str, progress: bool
 ) -> Iterator[Finding]:
-    if certificate.posterior is None or certificate.prior is None or certificate.draws is None:
-        yield Finding("statistics", False, "the certificate has no posterior, prior and draws to measure again.")
+    limit = certificate.basis[0].inputs
+    draws = certificate.draws or {}
+    counts = {SCHEMES[0]: "errors", SCHEMES[1]: "values"}.get(draws.get("scheme", ""))
+    if certificate.posterior is None or certificate.prior is None or counts not in limit:
+        yield Finding("statistics", False, "the certificate does not rest on a posterior, a prior and counted errors.")
         return
     source = load_data(data, part="all")
     if len(source) != certificate.sample.examples:
@@ -74,10 +80,14 @@ def _findings(
         gaussians[name] = DiagonalGaussian.load(folder / f"{name}.safetensors")
         same = gaussians[name].sha256() == section["sha256"]
         yield Finding(f"file: {name}", same, "its fingerprint is the certificate's." if same else "another Gaussian.")
+    buffers = folder / "buffers.safetensors"
+    found = state_sha256(load_checkpoint(buffers).state) if buffers.exists() else None
+    same = found == certificate.model["buffers_sha256"]
+    yield Finding("file: buffers", same, "they are the certificate's." if same else "other buffers.")
+    yield _as_described(gaussians["prior"], certificate.prior)
     kl, stated = gaussians["posterior"].kl(gaussians["prior"]), certificate.posterior["kl"]
     yield Finding("KL divergence", kl <= stated, f"measured {kl!r} nats, stated {stated!r}.")
 
-    draws = certificate.draws
     dtype = getattr(torch, certificate.model["dtype"])
     module = load_module(model, folder, gaussians["posterior"].mean).to(device, dtype)
     evaluation = Evaluation(module, source, Store(None, {}), draws["seed"], device, dtype, progress)
@@ -85,15 +95,27 @@ def _findings(
     counted = evaluation.gibbs_errors(
         "posterior", gaussians["posterior"], bound, passes=draws["epochs"], scheme=draws["scheme"]
     )
-    limit = certificate.basis[0].inputs
-    if draws["scheme"] == SCHEMES[0]:
-        measured, claimed = sum(counted), limit["errors"]
+    if counts == "errors":
+        claimed, holds = limit["errors"], sum(counted) <= limit["errors"]
     else:
-        measured, claimed = sum(counted), round(sum(limit["values"]) * len(bound))
-    differing = [
-        f"{name} {version} then, {now} now"
-        for name, version, now in (("torch", certificate.versions.get("torch"), torch.__version__),)
-        if version != now
-    ]
+        # Draw by draw: the limit also falls with the spread of its values, so that their sum alone proves nothing.
+        claimed = round(sum(limit["values"]) * len(bound))
+        pairs = zip(counted, limit["values"], strict=False)
+        holds = len(counted) == len(limit["values"]) and all(count / len(bound) <= value for count, value in pairs)
+    ways = (
+        ("torch", certificate.versions.get("torch"), torch.__version__),
+        ("device", certificate.model["device"], torch.device(device).type),
+    )
+    differing = [f"{name} {then} then, {now} now" for name, then, now in ways if then != now]
     place = f"; {', '.join(differing)}" if differing else ""
-    yield Finding("error count", measured <= claimed, f"measured {measured:,} errors, stated {claimed:,}{place}.")
+    yield Finding("error count", holds, f"measured {sum(counted):,} errors, stated {claimed:,}{place}.")
+
+
+def _as_described(prior: DiagonalGaussian, section: Mapping[str, Any]) -> Finding:
+    """Compare a prior with what the certificate says of it: its centre, if that is zero, and its one scale."""
+    centre = prior.mean
+    if section["kind"] == "zero":
+        centre = {name: torch.zeros_like(value) for name, value in centre.items()}
+    described = DiagonalGaussian.isotropic(centre, section["scale"]["value"])
+    same = described.sha256() == prior.sha256()
+    return Finding("prior", same, "it is what the certificate says." if same else "its centre or its scale is another.")

@@ -79,6 +79,13 @@ def test_fingerprint_sees_every_bit_and_no_order():
     assert gaussian(0).sha256() != q.sha256()
 
 
+def test_evaluation_has_one_order_whatever_the_file_has(tmp_path):
+    q = gaussian(0)
+    backwards = DiagonalGaussian(dict(reversed(q.mean.items())), dict(reversed(q.scale.items())))
+    for part in (*q.to("cpu", torch.float32), *backwards.to("cpu", torch.float32)):
+        assert list(part) == ["layer.bias", "layer.weight"]
+
+
 @pytest.mark.parametrize(
     ("mean", "scale", "words"),
     [

@@ -1,6 +1,8 @@
 """From a checkpoint and data to a certificate, on problems small enough to do it often."""
 
 import dataclasses
+import functools
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +11,17 @@ import textwrap
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import Dataset
 
-from genbounds.certificates import verify
+from genbounds.certificates import Certificate, Ledger, LedgerEntry, state, verify
+from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.guards import ModelError, StochasticData
+from genbounds.models.state import save_state
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.theorems import Assumption
 from genbounds.workflow import NetworkTraining, PosteriorTraining, certify, load_predictor, remeasure
+from genbounds.workflow.composition import gibbs_argument
 
 QUICK = {
     "network": NetworkTraining(epochs=6, batch_size=32, learning_rate=1e-2),
@@ -90,11 +97,12 @@ def test_same_seed_same_certificate_and_another_seed_another(learnt):
     assert certify(network, blobs(), seed=1, **QUICK).digest != certificate.digest
 
 
-def test_shared_draws_use_the_betting_limit():
-    certificate = certify(network, blobs(), scheme="shared", **QUICK | {"passes": 12})
+def test_shared_draws_use_the_betting_limit(tmp_path):
+    certificate = certify(network, blobs(), scheme="shared", out=tmp_path, **QUICK | {"passes": 12})
     assert certificate.claims[0].theorem == "pac_bayes.monte_carlo_betting"
     assert len(certificate.claims[0].inputs["values"]) == certificate.draws["count"] == 12
-    assert verify(certificate).ok
+    verification = remeasure(tmp_path / "certificate.json", network, blobs())
+    assert verification.ok, str(verification)
 
 
 def test_checkpoint_as_prior_on_a_paid_grid(tmp_path):
@@ -172,9 +180,38 @@ class BatchCentred(nn.Module):
         return self.layer(x - x.mean(0))
 
 
-def test_examples_that_mix_are_refused():
+class Twofold(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x), x
+
+
+def one_column():
+    return nn.Linear(4, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [(BatchCentred, "batch"), (Twofold, "got a tuple"), (one_column, "two columns")]
+)
+def test_models_that_give_no_scores_of_one_example_are_refused_before_any_training(model, words, monkeypatch):
+    monkeypatch.setattr("genbounds.workflow.certification.make_prior", None)
+    with pytest.raises(ModelError, match=words):
+        certify(model, blobs(), **QUICK)
+
+
+def test_examples_that_mix_once_trained_are_refused():
+    # With weights of zero nothing mixes: the model has to be looked at again once it has been trained.
+    def still():
+        model = BatchCentred()
+        for value in model.parameters():
+            nn.init.zeros_(value)
+        return model
+
     with pytest.raises(ModelError, match="batch"):
-        certify(BatchCentred, blobs(), **QUICK)
+        certify(still, blobs(), **QUICK)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +220,9 @@ def test_examples_that_mix_are_refused():
         ({"prior": "oracle"}, "prior must be one of"),
         ({"scheme": "none"}, "scheme must be one of"),
         ({"passes": 0}, "passes must be at least 1"),
+        ({"prior_scale": -0.1}, "prior_scale must be positive"),
         ({"delta": 1.5}, "delta"),
+        ({"monte_carlo_share": 1.0}, "monte_carlo_share must be strictly between 0 and 1"),
         ({"theorem": "pac_bayes.clopper_pearson"}, "theorem must take"),
         ({"prior": "zero"}, "checkpoint must be given"),
         ({"roles": {"prior": [0, 1], "bound": [1, 2]}}, "must not overlap"),
@@ -191,7 +230,8 @@ def test_examples_that_mix_are_refused():
         ({"roles": {"bound": [0, 1]}}, "give examples to 'prior'"),
     ],
 )
-def test_impossible_arguments_are_refused(changes, words):
+def test_impossible_arguments_are_refused_before_any_training(changes, words, monkeypatch):
+    monkeypatch.setattr("genbounds.workflow.certification.make_prior", None)
     with pytest.raises(ValueError, match=words):
         certify(network, blobs(), **QUICK | changes)
 
@@ -219,10 +259,6 @@ def test_predictor_is_loaded_again(learnt):
 
 def test_forged_statistics_are_found_by_measuring(learnt, tmp_path):
     certificate, out = learnt
-    from genbounds.certificates import Certificate
-    from genbounds.theorems import Assumption
-    from genbounds.workflow.composition import gibbs_argument
-
     for name in ("posterior", "prior"):
         (tmp_path / f"{name}.safetensors").write_bytes((out / f"{name}.safetensors").read_bytes())
 
@@ -256,6 +292,73 @@ def test_forged_statistics_are_found_by_measuring(learnt, tmp_path):
     assert not remeasure(tmp_path / "certificate.json", network, blobs(seed=3)).ok
     DiagonalGaussian.load(out / "prior.safetensors").save(tmp_path / "posterior.safetensors")
     assert "file: posterior" in [f.where for f in remeasure(tmp_path / "certificate.json", network, blobs()).refusals]
+
+
+def issued_anew(certificate, folder, **parts):
+    """Sign a forgery as its author would, and measure it."""
+    forged = Certificate(**vars(certificate) | parts | {"digest": ""})
+    forged.save(folder / "certificate.json")
+    assert verify(folder / "certificate.json").ok
+    return forged
+
+
+def test_draws_levelled_to_look_alike_are_found_by_measuring(tmp_path):
+    # The betting limit falls with the spread of its values: the same errors, spread evenly, would prove more.
+    noisy = QUICK | {"passes": 12, "posterior": PosteriorTraining(epochs=0)}
+    certificate = certify(network, blobs(), scheme="shared", prior_scale=0.5, out=tmp_path, **noisy)
+    counts = [round(value * 300) for value in certificate.claims[0].inputs["values"]]
+    level = [sum(counts) // 12 + (number < sum(counts) % 12) for number in range(12)]
+    claims, ledger = gibbs_argument(
+        "pac_bayes.seeger_xi",
+        level,
+        300,
+        certificate.posterior["kl"],
+        scheme="shared",
+        delta=0.05,
+        monte_carlo_share=0.2,
+        candidates=1,
+        statuses=dict.fromkeys(Assumption, "checked"),
+    )
+    forged = issued_anew(certificate, tmp_path, claims=claims, ledger=ledger)
+    assert forged.value < certificate.value
+    verification = remeasure(tmp_path / "certificate.json", network, blobs())
+    assert [finding.where for finding in verification.refusals] == ["error count"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "scale"), [({"kind": "zero", "saw": []}, {"chosen": "fixed"}), ({}, {"value": 0.01})]
+)
+def test_a_prior_that_is_not_what_is_said_is_found_by_measuring(changes, scale, learnt, tmp_path):
+    certificate, out = learnt
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    prior = dict(certificate.prior)
+    issued_anew(certificate, tmp_path, prior=prior | changes | {"scale": dict(prior["scale"]) | scale})
+    verification = remeasure(tmp_path / "certificate.json", network, blobs())
+    assert [finding.where for finding in verification.refusals] == ["prior"]
+
+
+def test_other_buffers_are_found_by_measuring(tmp_path):
+    certify(with_batch_norm, blobs(), out=tmp_path, **QUICK)
+    buffers = load_checkpoint(tmp_path / "buffers.safetensors").state
+    save_state(buffers | {"1.running_mean": buffers["1.running_mean"] * 1.0001}, tmp_path / "buffers.safetensors")
+    verification = remeasure(tmp_path / "certificate.json", with_batch_norm, blobs())
+    assert "file: buffers" in [finding.where for finding in verification.refusals]
+
+
+def test_what_does_not_rest_on_counted_errors_cannot_be_measured(learnt, tmp_path):
+    certificate, out = learnt
+    shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+    (risk,) = [claim for claim in certificate.claims if claim.id == "risk"]
+    claim = state(
+        risk.theorem,
+        "risk",
+        dict(risk.inputs) | {"risk": 0.0},
+        assumptions=dict.fromkeys(Assumption, "checked"),
+    )
+    ledger = Ledger(0.05, (LedgerEntry("risk", 0.05),))
+    issued_anew(certificate, tmp_path, claims=(claim,), ledger=ledger, draws={"scheme": "exact"}, comparisons=())
+    verification = remeasure(tmp_path / "certificate.json", network, blobs())
+    assert [finding.where for finding in verification.refusals] == ["statistics"]
 
 
 @pytest.mark.parametrize("stage", ["network.pt", "posterior.pt", "run.json"])
@@ -309,11 +412,131 @@ def pretrained():
     return model
 
 
-@pytest.mark.parametrize(("make", "status"), [(network, "checked"), (pretrained, "declared")])
+def with_a_new_row():
+    model, fresh = pretrained(), network()
+    with torch.no_grad():
+        model[0].weight[0], model[0].bias[0] = fresh[0].weight[0], fresh[0].bias[0]
+        model[3].weight[0], model[3].bias[0] = fresh[3].weight[0], fresh[3].bias[0]
+    return model
+
+
+KEPT = pretrained()
+
+
+def the_same_again():
+    return KEPT
+
+
+@pytest.mark.parametrize(
+    ("make", "status"),
+    [(network, "checked"), (pretrained, "declared"), (with_a_new_row, "declared"), (the_same_again, "declared")],
+)
 def test_a_factory_that_loads_weights_is_not_taken_for_one_that_draws_them(make, status):
-    certificate = certify(make, blobs(), **QUICK)
+    checkpoint = trained(data=blobs(seed=5)).state_dict()
+    certificate = certify(make, blobs(), checkpoint=checkpoint, **QUICK)
     assert certificate.claims[1].assumptions["PRIOR_INDEPENDENT_OF_SAMPLE"] == status
     assert certificate.holdout.claims[0].assumptions["PREDICTOR_INDEPENDENT_OF_SAMPLE"] == status
+
+
+def test_what_only_the_user_knows_is_declared():
+    # A scale that was given may have been tried out on the sample, and so may the weights that training started from.
+    certificate = certify(network, blobs(), prior_scale=0.02, **QUICK)
+    assert certificate.claims[1].assumptions["PRIOR_INDEPENDENT_OF_SAMPLE"] == "declared"
+    assert certificate.claims[1].assumptions["STATE_INDEPENDENT_OF_SAMPLE"] == "declared"
+    assert certificate.holdout.claims[0].assumptions["PREDICTOR_INDEPENDENT_OF_SAMPLE"] == "checked"
+    certificate = certify(network, blobs(), checkpoint=PRETRAINED, initial=PRETRAINED, prior="zero", **QUICK)
+    assert certificate.claims[1].assumptions["PRIOR_INDEPENDENT_OF_SAMPLE"] == "checked"
+    assert certificate.holdout.claims[0].assumptions["PREDICTOR_INDEPENDENT_OF_SAMPLE"] == "declared"
+
+
+def pruned():
+    model = network()
+    prune.l1_unstructured(model[0], "weight", amount=0.3)
+    return model.eval()
+
+
+@pytest.mark.parametrize("make", [network, pruned])
+def test_the_callers_module_is_left_alone(make):
+    model = make()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    certify(model, blobs(), initial=make().state_dict(), dtype=torch.float64, **QUICK)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+        assert value.dtype == before[name].dtype
+
+
+class Centred(nn.Module):
+    """Normalises by statistics that are no round numbers in float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.layer = nn.BatchNorm1d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(self.norm(x))
+
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.layer = nn.Embedding(8, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.layer(self.embedding(x).mean(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_predictor_and_remeasurement_compute_as_was_certified(dtype, tmp_path):
+    certify(Centred, blobs(), dtype=dtype, out=tmp_path, **QUICK)
+    verification = remeasure(tmp_path / "certificate.json", Centred, blobs())
+    assert verification.ok, str(verification)
+    predictor = load_predictor(tmp_path, Centred)
+    kept = load_checkpoint(tmp_path / "buffers.safetensors").state
+    assert torch.equal(predictor.model.norm.running_mean, kept["norm.running_mean"])
+    assert predictor.gibbs(blobs()[0], seed=1).shape == (600,)
+
+
+def test_tokens(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(3, (400,), generator=generator)
+    inputs = torch.cat([targets[:, None], torch.randint(8, (400, 2), generator=generator)], 1)
+    certify(Tokens, (inputs, targets), out=tmp_path, **QUICK)
+    verification = remeasure(tmp_path / "certificate.json", Tokens, (inputs, targets))
+    assert verification.ok, str(verification)
+    predictor = load_predictor(tmp_path, Tokens)
+    assert predictor.gibbs(inputs, seed=1).shape == predictor.majority(inputs, draws=3, seed=1).shape == (400,)
+
+
+def shifted(inputs, generator, by):
+    return inputs + by * torch.randn(inputs.shape, generator=generator)
+
+
+def with_activation(activation):
+    return nn.Sequential(nn.Linear(4, 16), activation(), nn.Dropout(0.1), nn.Linear(16, 3))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (
+            {"augment": functools.partial(shifted, by=0.1)},
+            {"augment": functools.partial(shifted, by=0.2)},
+            "augment differ",
+        ),
+        (
+            {"model": functools.partial(with_activation, nn.ReLU)},
+            {"model": functools.partial(with_activation, nn.GELU)},
+            "outputs of the model differ",
+        ),
+    ],
+)
+def test_code_that_changed_between_two_runs_is_noticed(first, second, words, tmp_path):
+    settings = {"model": network, "data": blobs(), "out": tmp_path} | QUICK
+    certificate = certify(**settings | first)
+    assert certify(**settings | first).digest == certificate.digest
+    assert "0x" not in certificate.model["name"]
+    with pytest.raises(ValueError, match=words):
+        certify(**settings | second)
 
 
 def test_a_network_that_takes_files_and_exported_programs(tmp_path):

@@ -121,7 +121,8 @@ class DiagonalGaussian:
             float(kl_diagonal(*(_flat(weights[name]) for weights in (self.mean, self.scale, prior.mean, prior.scale))))
             for name in self.mean
         ]
-        return math.nextafter(math.fsum(parts), math.inf)
+        total = math.fsum(parts)
+        return math.nextafter(total, math.inf) if total else 0.0
 
     def sha256(self) -> str:
         """Return a fingerprint of names, dtypes, shapes and bits, whatever the order or the file.

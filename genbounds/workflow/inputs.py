@@ -140,8 +140,10 @@ def gather_networks(
     # Before any state is loaded: a factory may return the same module again.
     drawn = built_here and initial is None and _all_drawn(own, built(1))
     name = type(module).__name__
-    if built_here:
-        name = str(model) if isinstance(model, str | Path) else getattr(model, "__qualname__", type(model).__name__)
+    if built_here:  # a file's name without its folder, which is nobody's business
+        name = (
+            Path(model).name if isinstance(model, str | Path) else getattr(model, "__qualname__", type(model).__name__)
+        )
     start = loaded(initial) if initial is not None else own if built_here else None
     trained = loaded(checkpoint) if checkpoint is not None else None if built_here else own
     if prior in ("learnt", "initialisation") and start is None:

@@ -539,6 +539,13 @@ def test_code_that_changed_between_two_runs_is_noticed(first, second, words, tmp
         certify(**settings | second)
 
 
+def test_no_folder_of_the_user_enters_the_certificate(tmp_path):
+    (tmp_path / "nets.py").write_text("from torch import nn\ndef small():\n    return nn.Linear(4, 3)\n")
+    certificate = certify(f"{tmp_path / 'nets.py'}:small", blobs(), out=tmp_path / "out", **QUICK)
+    assert certificate.model["name"] == "nets.py:small"
+    assert str(tmp_path) not in (tmp_path / "out" / "certificate.json").read_text()
+
+
 def test_a_network_that_takes_files_and_exported_programs(tmp_path):
     from safetensors.torch import save_file
 

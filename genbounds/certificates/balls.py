@@ -27,8 +27,8 @@ def _flint() -> Any:
 
 
 def _whole(least: int) -> tuple[Callable[[float], bool], str]:
-    # Above 2^53 a float does not count any more.
-    return lambda x: least <= x <= 2**53 and x == int(x), f"a whole number of at least {least} and at most 2^53"
+    # From 2^53 on a float does not count any more.
+    return lambda x: least <= x < 2**53 and x == int(x), f"a whole number of at least {least} and below 2^53"
 
 
 #: What each argument must be, by its name, which means the same in every theorem.

@@ -167,11 +167,11 @@ def count(name: str, value: ArrayLike, minimum: int = 1, remedy: str = "") -> ND
     Raises
     ------
     ValueError
-        If a value is NaN, not whole, below `minimum` or above 2^53.
+        If a value is NaN, not whole, below `minimum` or not below 2^53, where n + 1 is not a float any more.
     """
     array = _float64(name, value, remedy)
-    bad = (array < minimum) | (array != np.floor(array)) | (array > 2.0**53)
+    bad = (array < minimum) | (array != np.floor(array)) | (array >= 2.0**53)
     if bad.any():
-        limit = " and at most 2^53" if (array > 2.0**53).any() else ""
+        limit = " and below 2^53" if (array >= 2.0**53).any() else ""
         _fail(name, f"a whole number of at least {minimum}{limit}", array, bad, remedy)
     return array

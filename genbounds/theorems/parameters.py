@@ -107,7 +107,7 @@ class Grid:
     Raises
     ------
     ValueError
-        If there is no value, one of them is not finite, or the weights are not positive and one a value.
+        If there is no value, one of them is not finite, or the weights are not positive, one a value and of finite sum.
 
     Examples
     --------
@@ -127,9 +127,9 @@ class Grid:
             raise ValueError(
                 f"values must be a non-empty list of finite numbers, got {candidates}. List the candidates."
             )
-        if len(shares) != len(candidates) or not all(0 < share < float("inf") for share in shares):
+        if len(shares) != len(candidates) or not (min(shares) > 0 and isfinite(sum(shares))):
             raise ValueError(
-                f"weights must be {len(candidates)} positive numbers, one a value, got {shares}. "
+                f"weights must be {len(candidates)} positive numbers with a finite sum, one a value, got {shares}. "
                 "Leave them out for equal shares."
             )
         object.__setattr__(self, "values", candidates)

@@ -14,7 +14,7 @@ def test_good_values_come_back_in_float64() -> None:
         (nonnegative, [0, 3, math.inf]),
         (confidence, [1e-300, 0.5]),
         (log_probability, [-math.inf, -2, 0]),
-        (count, [1, 2.0, 2**53]),
+        (count, [1, 2.0, 2**53 - 1]),
     ):
         result = check("x", value)
         assert result.dtype == np.float64
@@ -42,7 +42,8 @@ def test_negative_zero_becomes_zero() -> None:
         (log_probability, 0.05, "x must be at most 0, got 0.05. It is the logarithm of a probability"),
         (count, 0, "x must be a whole number of at least 1, got 0.0."),
         (count, 2.5, "x must be a whole number of at least 1, got 2.5."),
-        (count, 2.0**53 + 2, "x must be a whole number of at least 1 and at most 2\\^53, got 9007199254740994.0."),
+        (count, 2.0**53, "x must be a whole number of at least 1 and below 2\\^53, got 9007199254740992.0."),
+        (count, 2**53 + 1, "x must be a whole number of at least 1 and below 2\\^53"),  # which rounds to 2^53
         (count, math.inf, "x must be a whole number of at least 1"),
     ],
 )

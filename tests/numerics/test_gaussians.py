@@ -96,7 +96,9 @@ def test_float32_arguments_count_as_the_numbers_they_are() -> None:
 
 def test_underflow_is_covered_and_overflow_is_infinite() -> None:
     assert kl_diagonal([1e-170], [1.0], [0.0], [1.0]) > 0
+    assert kl_diagonal([5e-324], 2.0, 0.0, 2.0) > 0  # the standardised difference is 0 in float64
     assert kl_diagonal([1e200], [1.0], [0.0], [1.0]) == math.inf
+    assert kl_diagonal(np.full(3 * 2**15, 7e151), 1.0, 0.0, 1.0) == math.inf  # every block finite, not their sum
     assert kl_diagonal([0.0], [1e150], [0.0], [1e-150]) == math.inf
     assert kl_diagonal(np.zeros((2, 3)), 1.0, 0.0, 1.0) == 0.0
 

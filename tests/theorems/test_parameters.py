@@ -61,7 +61,7 @@ def test_a_grid_needs_finite_values(values):
         Grid(values)
 
 
-@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf]])
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf], [1e308, 1e308]])
 def test_a_grid_needs_a_positive_weight_for_each_value(weights):
-    with pytest.raises(ValueError, match="weights must be 2 positive numbers, one a value"):
+    with pytest.raises(ValueError, match="weights must be 2 positive numbers with a finite sum, one a value"):
         Grid([1.0, 2.0], weights)

@@ -36,7 +36,7 @@ def _graded() -> FiniteWorld:
 
 def _just_above(limit: float) -> float:
     """Return a risk just above what a bound returns: where its failure probability comes closest to delta."""
-    return float(limit) * (1 + 1e-9)
+    return float(limit) * (1 + 1e-9) + 1e-11  # a failure counts from 1e-12 on
 
 
 def _lone_predictors(bound: _Bound, n: int, delta: float) -> Iterator[FiniteWorld]:
@@ -94,12 +94,11 @@ def _means(limit: float, m: int) -> Iterator[NDArray[np.float64]]:
     if mean >= 1:
         return
     yield np.full(m, mean)
-    for certain in range(int(mean * m) + 1):
-        # Some draws always err, the others share what is left; or they never err, and the others take it all.
-        rest = (mean * m - certain) / (m - certain)
-        yield np.r_[np.ones(certain), np.full(m - certain, rest)]
-        if certain > 0 and mean * m / (m - certain) <= 1:
-            yield np.r_[np.zeros(certain), np.full(m - certain, mean * m / (m - certain))]
+    # Some draws always err, the others share what is left; or they never err, and the others take it all.
+    for certain in range(1, int(mean * m) + 1):
+        yield np.r_[np.ones(certain), np.full(m - certain, (mean * m - certain) / (m - certain))]
+    for certain in range(1, int(m - mean * m) + 1):
+        yield np.r_[np.zeros(certain), np.full(m - certain, min(mean * m / (m - certain), 1.0))]
 
 
 def _attack_draws(limit: _Bound, delta: float) -> Iterator[Attack]:

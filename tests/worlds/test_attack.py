@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 
 from genbounds.theorems import Fixed, catalogue
-from genbounds.worlds import WORLDS, attack
+from genbounds.worlds import WORLDS, attack, gibbs_attack
+from genbounds.worlds.attack import _lone_predictors, _means
 
 every_theorem = pytest.mark.parametrize("theorem", catalogue().values(), ids=lambda theorem: theorem.name)
 attacks_at_5_percent = cache(lambda theorem: attack(theorem, 0.05))
@@ -48,6 +49,23 @@ def test_slack_is_a_loss_not_a_gain(theorem):
     """A bound that holds lies above the truth on average, and not absurdly so."""
     for found in attacks_at_5_percent(theorem):
         assert -0.05 <= found.slack <= 1
+
+
+@pytest.mark.parametrize("delta", [0.05, 0.4, 1e-6])
+def test_a_slightly_small_bound_fails_for_a_large_sample_too(delta):
+    """Just above a bound of 1e-3 the truth still counts as missed: no world is blind to the outcome without errors."""
+    theorem = catalogue()["pac_bayes.seeger_xi"]
+    for n in (1, 20, 300, 10_000):
+        (world, *_) = _lone_predictors(lambda errors, n, delta: theorem.function(errors / n, 0, n, delta), n, delta)
+        assert gibbs_attack(theorem.function, world, n, delta).failure == pytest.approx((1 - world.risks[0]) ** n)
+
+
+def test_unequal_draws_are_spread_over_many_and_few():
+    laws = list(_means(0.1, 12))
+    assert {int((law == 0).sum()) for law in laws} == set(range(11))
+    for law in laws:
+        assert law.mean() == pytest.approx(0.1, rel=1e-8)
+        assert law.max() <= 1
 
 
 def test_a_theorem_without_a_world_is_refused():

@@ -18,6 +18,7 @@ from genbounds.theorems import Assumption, get
 __all__ = [
     "applies",
     "check_draws",
+    "check_holdout",
     "check_ledger",
     "check_posterior",
     "check_prior",
@@ -51,7 +52,7 @@ def _seen(section: str, origin: Mapping[str, Any], allowed: Sequence[str], sampl
     for role in rows(f"{section}.saw", origin.get("saw")):
         if text(f"{section}.saw", role) not in allowed:
             yield f"the {section} saw examples of the role {role!r}; it may only see {' and '.join(allowed)}."
-        elif role not in sample.roles:
+        elif role not in sample.roles or not sample.roles[role].count:
             yield f"the {section} saw the role {role!r}, which no example has."
 
 
@@ -256,6 +257,23 @@ def check_ledger(ledger: Ledger, claims: Sequence[Claim], basis: Sequence[Claim]
             yield f"the claim {claim.id!r} spends {delta!r}, more than its budget {entries[0].budget!r}{unions}."
 
 
+def check_holdout(claim: Claim) -> Iterator[str]:
+    """Check that a comparison named ``holdout``, of which the statement speaks, is one.
+
+    Parameters
+    ----------
+    claim : Claim
+        Its headline.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
+    if Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE not in get(claim.theorem).assumes:
+        yield f"it is named holdout, but {claim.theorem} is no theorem about a predictor that did not see the sample."
+
+
 def equal_confidence(ledger: Ledger, basis: Sequence[Claim], delta: float) -> Iterator[str]:
     """Check that a comparison spends the whole delta of the certificate, lest it look weaker than it is.
 
@@ -273,9 +291,12 @@ def equal_confidence(ledger: Ledger, basis: Sequence[Claim], delta: float) -> It
     str
         What is wrong.
     """
-    spent = 0.0
+    spent = Fraction(0)
     for claim in basis:
-        candidates = prod(entry.candidates for entry in ledger.entries_of(claim.id))
-        spent += candidates * claim.inputs.get("delta", 0.0)
-    if ledger.delta != delta or spent < delta * (1 - 1e-9):
-        yield f"it is not at equal confidence: it spends {spent!r} of the certificate's delta = {delta!r}."
+        # Who holds data out chooses nothing by them: a union would only make that bound look weak.
+        held_out = Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE in get(claim.theorem).assumes
+        candidates = 1 if held_out else prod(entry.candidates for entry in ledger.entries_of(claim.id))
+        spent += candidates * Fraction(claim.inputs.get("delta", 0))
+    if ledger.delta != delta or spent < Fraction(delta) * Fraction(1 - 1e-9):
+        part = float(min(spent, Fraction(1)))
+        yield f"it is not at equal confidence: it spends {part!r} of the certificate's delta = {delta!r}."

@@ -16,6 +16,9 @@ __all__ = ["digest", "read", "write"]
 #: Largest file read. Role bitmaps of ten million examples and a million draws stay well below it.
 MAX_BYTES = 64 * 2**20
 
+#: Tables and lists within one another; a certificate has eight or so, and the checks descend by recursion.
+MAX_DEPTH = 64
+
 
 def digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical form of everything but the entry ``digest``.
@@ -63,6 +66,20 @@ def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def _check_depth(content: Any) -> None:
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            entry
+            for inner in level
+            for entry in (inner.values() if isinstance(inner, dict) else inner)
+            if isinstance(entry, dict | list)
+        ]
+        if not level:
+            return
+    raise CertificateError("", f"has more than {MAX_DEPTH} tables and lists within one another. Is it the right file?")
+
+
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON file strictly.
 
@@ -79,8 +96,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     CertificateError
-        If the file cannot be opened, is too large, is not JSON (truncated, binary), is not one table, has a
-        key twice or a number that is not finite.
+        If the file cannot be opened, is too large, is not JSON (truncated, binary), is not one table, is nested
+        deeper than 64, has a key twice or a number that is not finite.
     """
     file = Path(path)
     try:
@@ -112,6 +129,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CertificateError(file.name, f"is JSON that no certificate holds: {error}.") from error
     if not isinstance(content, dict):
         raise CertificateError("", f"must be one table (a JSON object), got a {type(content).__name__}.")
+    _check_depth(content)
     return content
 
 

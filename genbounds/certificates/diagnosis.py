@@ -117,7 +117,7 @@ def diagnose(certificate: Certificate) -> Diagnosis:
         ideal[f"without {complexity[paid]}"] = without(**{paid: 0.0})
     entry = certificate.ledger.entries_of(headline.id)
     if entry and entry[0].candidates > 1:
-        ideal["without the ledger's unions"] = without(delta=min(delta * entry[0].candidates, _NO_CONFIDENCE))
+        ideal["without the ledger's unions"] = without(delta=entry[0].budget)
     ideal["at ten times the delta"] = without(delta=min(10 * delta, _NO_CONFIDENCE))
     ideal["without errors"] = without(**{"errors" if "errors" in headline.inputs else "risk": 0})
     for factor in (2, 10):

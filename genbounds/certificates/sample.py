@@ -21,8 +21,8 @@ __all__ = ["ROLES", "Role", "Sample"]
 #: prior: shaped the prior. bound: entered the bound. selection: chose something. test: nobody looked before the end.
 ROLES = ("prior", "bound", "selection", "test")
 
-#: A bitmap of this many examples takes 256 MiB; more is refused, so that a forged file cannot exhaust memory.
-MAX_EXAMPLES = 2**31
+#: Unpacked, a role among this many examples takes 256 MiB; more is refused, lest a forged file exhaust memory.
+MAX_EXAMPLES = 2**28
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Role:
         bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))
         if bits[examples:].any():
             raise CertificateError("indices", f"marks examples beyond the last of the {examples:,}.")
-        return bits[:examples].astype(np.bool_)
+        return bits[:examples].view(np.bool_)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from genbounds.certificates.certificate import Certificate
 from genbounds.certificates.claim import STATUSES
 from genbounds.certificates.diagnosis import diagnose, observed_risk
-from genbounds.theorems import PREDICTORS, get
+from genbounds.theorems import PREDICTORS, Assumption, get
 
 __all__ = ["printed", "statement", "summary"]
 
@@ -82,10 +82,17 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         yield f"VACUOUS: the bound is {bound}, and no risk is larger than 1. Nothing is proved."
     elif guess is not None and value >= guess:
         yield f"VACUOUS: the bound {bound} is not below {guess:.3g}, the risk of guessing uniformly. Nothing is proved."
-    confidence = Decimal(1) - Decimal(repr(certificate.ledger.delta))
+    delta = repr(certificate.ledger.delta)
+    # Decimal subtracts with 28 digits: a smaller delta would be lost, and the sentence false.
+    confidence = Decimal(1) - Decimal(delta) if float(delta) > 1e-9 else f"1 - {delta}"
+    new = (
+        "a new example"
+        if Assumption.INDEPENDENT_SAMPLE not in theorem.assumes
+        else ("average over the distributions of the bound's examples")
+    )
     yield (
-        f"With probability at least {confidence}, the {theorem.quantity} (expected {headline.loss} loss on a new "
-        f"example) of the {covered} predictor is at most {bound}."
+        f"With probability at least {confidence}, the {theorem.quantity} (expected {headline.loss} loss on {new}) of "
+        f"the {covered} predictor is at most {bound}."
     )
     vote = ""
     if headline.predictor == "gibbs" and headline.loss == "0-1":
@@ -102,6 +109,8 @@ def _lines(certificate: Certificate) -> Iterator[str]:
     kl = f", KL(Q||P) = {headline.inputs['kl']:.5g} nats" if "kl" in headline.inputs else ""
     yield f"The probability is over the draw of the {headline.inputs['n']:,} examples of the bound{drawn}."
     yield f"By {theorem.name} ({theorem.reference}, {theorem.locator}): {theorem.formula}{kl}."
+    if headline.predictor == "gibbs" and len(basis) == 1:
+        yield "The empirical risk in it is stated as exact: no Monte-Carlo step, and nothing paid for one."
     for status in STATUSES:
         names = [assumption.name for assumption, stands in certificate.assumptions.items() if stands == status]
         if names:

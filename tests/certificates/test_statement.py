@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genbounds.certificates import Ledger, LedgerEntry, state, verify
 from genbounds.certificates.statement import chance, printed
 from genbounds.theorems import get
 
@@ -52,6 +53,24 @@ def test_statement_says_what_a_paper_needs(certificate):
     ):
         assert part in text, part
     assert "VACUOUS" not in text
+
+
+@pytest.mark.parametrize(
+    ("delta", "confidence"), [(0.5, "0.5"), (1e-9, "1 - 1e-09"), (1e-30, "1 - 1e-30"), (1.25e-8, "0.9999999875")]
+)
+def test_the_confidence_is_never_rounded_to_certainty(build, delta, confidence):
+    assert f"With probability at least {confidence}, the" in str(build(delta=delta))
+
+
+def test_without_one_distribution_there_is_no_new_example(certificate, declared):
+    inputs = {"risk": 0.02, "n": 400, "delta": 0.035}
+    claim = state("pac_bayes.test_set_kl", "risk", inputs, assumptions=declared)
+    ledger = Ledger(0.035, (LedgerEntry("risk", 0.035),))
+    nothing = {"prior": None, "posterior": None, "draws": None}
+    made = dataclasses.replace(certificate, claims=(claim,), ledger=ledger, **nothing, digest="")
+    assert verify(made).ok, str(verify(made))
+    assert "expected 0-1 loss on average over the distributions of the bound's examples" in str(made)
+    assert "exact" not in str(made)
 
 
 def test_the_holdout_bound_is_told_plainly(build):

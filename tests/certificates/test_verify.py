@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.certificates import Certificate, CertificateError, Finding, Sample, split, verify
+from genbounds.certificates import Certificate, CertificateError, Finding, Sample, split, state, verify
 from genbounds.certificates.content import digest
-from genbounds.theorems import Grid
+from genbounds.theorems import Assumption, Grid
 
 
 def saved(content, tmp_path, *, fresh):
@@ -123,6 +123,34 @@ def drop_the_kl(c):
         ("INDEPENDENT_SAMPLE", "LOSS_IN_UNIT_INTERVAL", "PREDICTOR_INDEPENDENT_OF_SAMPLE"), "declared"
     )
     del claim["inputs"]["kl"]
+    claim["inputs"]["risk"] = 0.03
+
+
+def pass_gibbs_off_as_deterministic(c):
+    drop_the_kl(c)
+    c["claims"][1]["inputs"]["risk"] = {"claim": "gibbs-sample-risk"}
+
+
+def learn_from_an_empty_role(c):
+    c["sample"] = Sample.of(800, {"prior": [], "bound": range(400)}, {"prior": "0" * 64, "bound": "1" * 64}).to_json()
+    c["prior"]["scale"]["chosen"] = "prior data"
+    forget_a_union(c)
+
+
+def pay_a_union_over_nothing_for_the_holdout_bound(c):
+    argument = c["comparisons"][0]
+    argument["ledger"]["entries"][0]["unions"] = [{"over": "nothing", "candidates": 10**9}]
+    argument["claims"][0]["inputs"]["delta"] = argument["ledger"]["delta"] / 2e9
+    argument["claims"][0]["value"] = 0.2
+
+
+def pay_a_union_beyond_floats(c):
+    argument = c["comparisons"][0]
+    argument["ledger"]["entries"][0]["unions"] = [{"over": "nothing", "candidates": 2**63}] * 30
+
+
+def call_another_bound_holdout(c):
+    c["comparisons"][0].update(claims=copy.deepcopy(c["claims"]), headline="risk", ledger=copy.deepcopy(c["ledger"]))
 
 
 def lower_the_kl(c):
@@ -275,6 +303,15 @@ TAMPERINGS = [
     (swap_for_a_weaker_theorem, "risk", "is below what pac_bayes.maurer gives"),
     (swap_for_a_theorem_without_kl, "layout", r"claims\[1\].inputs must be risk, n, delta for pac_bayes.test_set_kl"),
     (drop_the_kl, "posterior", "it saw the bound's sample, but the claim 'risk' rests on pac_bayes.test_set_kl"),
+    (
+        pass_gibbs_off_as_deterministic,
+        "layout",
+        "about the risk of the deterministic predictor, cannot be the claim 'gibbs-sample-risk', about the empirical",
+    ),
+    (learn_from_an_empty_role, "prior", "the prior saw the role 'prior', which no example has"),
+    (pay_a_union_over_nothing_for_the_holdout_bound, "holdout: ledger", "it is not at equal confidence"),
+    (pay_a_union_beyond_floats, "holdout: ledger", "the claim 'holdout-risk' spends"),
+    (call_another_bound_holdout, "holdout: ledger", "it is named holdout, but pac_bayes.seeger_xi is no theorem about"),
     (lower_the_kl, "posterior", "its KL divergence is 4.2, but the claim 'risk' has 0.5"),
     (lower_the_posteriors_kl, "posterior", "its KL divergence is 0.5, but the claim 'risk' has 4.2"),
     (negative_kl, "posterior", "posterior.kl must be a number of at least 0, got -5.0"),
@@ -443,6 +480,15 @@ def test_shared_draws(build, tmp_path):
     )
 
 
+def test_a_limit_does_not_rest_on_a_limit(build, restated):
+    made = build(candidates=1)
+    limit, headline = made.claims
+    drawn = {"risk": limit, "draws": 4000, "delta": 0.001}
+    again = state("pac_bayes.monte_carlo_kl", "again", drawn, assumptions=dict.fromkeys(Assumption, "declared"))
+    with pytest.raises(CertificateError, match=r"of the claim 'again', about the empirical Gibbs risk .* cannot be"):
+        dataclasses.replace(made, claims=(limit, again, restated(headline, risk=again)), digest="")
+
+
 def test_exact_risk_needs_no_draws(build, restated):
     made = build(candidates=1)
     _, headline = made.claims
@@ -450,6 +496,7 @@ def test_exact_risk_needs_no_draws(build, restated):
     ledger = dataclasses.replace(made.ledger, entries=made.ledger.entries[:1])
     plain = dataclasses.replace(made, claims=(exact,), ledger=ledger, draws={"scheme": "exact"}, digest="")
     assert verify(plain).ok, str(verify(plain))
+    assert "is stated as exact: no Monte-Carlo step" in str(plain)
     assert "Monte-Carlo step is missing" in str(verify(dataclasses.replace(plain, draws=None, digest="")))
 
 
@@ -522,6 +569,7 @@ def test_files_that_are_no_certificates(tmp_path):
     for raw, where, sentence in (
         (whole[:-3], "file", "not JSON"),
         ("[]", "file", "one table"),
+        ('{"model": ' * 900 + "1" + "}" * 900, "file", "more than 64 tables and lists within one another"),
         ("{}", "layout", "schema must be"),
         (whole, "layout", "digest must be a text"),
     ):

@@ -89,7 +89,7 @@ def _findings(certificate: Certificate) -> Iterator[Finding]:
     )
     yield from _found(
         "prior",
-        "it saw none of the bound's sample, and choices are paid.",
+        "it is said to have seen none of the bound's sample, and choices are paid.",
         lambda: accounting.check_prior(certificate, basis),
     )
     yield from _found(

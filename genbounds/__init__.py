@@ -11,12 +11,12 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from genbounds.version import __version__
+
 if TYPE_CHECKING:
     from genbounds import certificates, models, numerics, pac_bayes, report, theorems, workflow, worlds
     from genbounds.certificates import Certificate, verify
     from genbounds.workflow import certify, load_predictor
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Certificate",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 from rich.text import Text
 
-from genbounds import __version__
 from genbounds.cli.console import show, status
+from genbounds.version import __version__
 
 __all__ = ["EXIT_CODES", "INTERNAL_ERROR", "INTERRUPTED", "OK", "REFUSED", "USAGE_ERROR", "app", "main"]
 

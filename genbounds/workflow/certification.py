@@ -12,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from genbounds import __version__
 from genbounds.certificates import Certificate, Comparison, Estimate, Sample
 from genbounds.models.data import load_data
 from genbounds.models.examples import Data
@@ -32,8 +31,9 @@ from genbounds.models.state import save_state, state_sha256
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
 from genbounds.theorems import Assumption
+from genbounds.version import __version__
 from genbounds.workflow.composition import HEADLINE, error_estimate, gibbs_argument, holdout_comparison
-from genbounds.workflow.evaluation import SCHEMES, Evaluation
+from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
 from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior
 from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks
 from genbounds.workflow.store import Store
@@ -208,7 +208,7 @@ def certify(
     q, final_p, kl = fit_posterior(evaluation, p, start, bound, training, delta)
 
     def argument(name: str, gaussian: DiagonalGaussian, kl: float) -> dict[str, Any]:
-        errors = evaluation.gibbs_errors(name, gaussian, bound, passes=passes, scheme=scheme)
+        errors = evaluation.gibbs_errors(name, gaussian, bound, passes=passes, scheme=scheme, stage=MONTE_CARLO)
         claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=len(p.scales), statuses=statuses, **how)
         return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
 

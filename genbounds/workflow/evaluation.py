@@ -15,7 +15,11 @@ from genbounds.models.passes import count_errors, count_errors_fresh_draws, coun
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.workflow.store import Store
 
-__all__ = ["SCHEMES", "Evaluation"]
+__all__ = ["MONTE_CARLO", "SCHEMES", "Evaluation"]
+
+#: Name of the random streams of the Monte Carlo step. Posterior and prior are judged by the same ones, so that their
+#: difference is not one of luck; nothing is chosen by them.
+MONTE_CARLO = "Monte Carlo step"
 
 #: How the Gibbs risk of a sample is estimated: every example meets its own network, or a network meets all examples.
 SCHEMES = ("one per example", "shared")
@@ -79,13 +83,14 @@ class Evaluation:
         *,
         passes: int,
         scheme: str = SCHEMES[0],
+        stage: str = "",
     ) -> list[int]:
         """Count the errors of networks drawn from a Gaussian, pass by pass.
 
         Parameters
         ----------
         name : str
-            What the counts are called in the store, and part of their random streams.
+            What the counts are called in the store.
         gaussian : DiagonalGaussian
             Where the networks are drawn from.
         indices : ndarray of int64
@@ -94,6 +99,9 @@ class Evaluation:
             How many passes over them: fixed before any of them is looked at.
         scheme : {"one per example", "shared"}
             Whether each example meets a fresh network, or each pass has one network.
+        stage : str
+            Name of the random streams; by default that of the counts. Counts that choose a Gaussian must have other
+            streams than those that it is judged by.
 
         Returns
         -------
@@ -109,7 +117,7 @@ class Evaluation:
             self.data,
             indices,
             seed=self.seed,
-            stage=name,
+            stage=stage or name,
             **self._how,
         )
         return [

@@ -12,7 +12,7 @@ from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.data import load_data
 from genbounds.models.state import state_sha256
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
-from genbounds.workflow.evaluation import SCHEMES, Evaluation
+from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
 from genbounds.workflow.predictor import load_module
 from genbounds.workflow.store import Store
 
@@ -93,7 +93,12 @@ def _findings(
     evaluation = Evaluation(module, source, Store(None, {}), draws["seed"], device, dtype, progress)
     bound = certificate.sample.indices("bound")
     counted = evaluation.gibbs_errors(
-        "posterior", gaussians["posterior"], bound, passes=draws["epochs"], scheme=draws["scheme"]
+        "posterior",
+        gaussians["posterior"],
+        bound,
+        passes=draws["epochs"],
+        scheme=draws["scheme"],
+        stage=MONTE_CARLO,
     )
     if counts == "errors":
         claimed, holds = limit["errors"], sum(counted) <= limit["errors"]

@@ -562,3 +562,11 @@ def test_a_network_that_takes_files_and_exported_programs(tmp_path):
     three = certify(tmp_path / "program.pt2", blobs(), **how)
     assert verify(three).ok
     assert three.holdout.value == one.holdout.value
+
+
+def test_an_untrained_posterior_is_the_prior_judged_by_the_same_draws():
+    certificate = certify(network, blobs(), **QUICK | {"posterior": PosteriorTraining(epochs=0)})
+    (same,) = [comparison for comparison in certificate.comparisons if comparison.id == "posterior = prior"]
+    assert certificate.posterior["kl"] == 0
+    assert same.claims[0].inputs == certificate.claims[0].inputs
+    assert same.value == certificate.value

@@ -112,14 +112,15 @@ class Certificate:
 
     @property
     def assumptions(self) -> dict[Assumption, str]:
-        """How each assumption behind the headline stands; the worst where two claims differ."""
-        states = {
+        """How each assumption behind the headline stands, the worst where two claims differ; the worst first."""
+        found = {
             assumption: [
                 claim.assumptions[assumption.name] for claim in self.basis if assumption.name in claim.assumptions
             ]
             for assumption in Assumption
         }
-        return {assumption: max(found, key=STATUSES.index) for assumption, found in states.items() if found}
+        states = {assumption: max(each, key=STATUSES.index) for assumption, each in found.items() if each}
+        return dict(sorted(states.items(), key=lambda pair: -STATUSES.index(pair[1])))
 
     @property
     def holdout(self) -> Comparison | None:

@@ -6,7 +6,7 @@ from string import Template
 
 from genbounds.certificates import Certificate, Verification, diagnose
 from genbounds.certificates.statement import printed
-from genbounds.report.text import assumption_states, probability
+from genbounds.report.text import probability
 from genbounds.theorems import get
 
 __all__ = ["certificate_html"]
@@ -131,7 +131,7 @@ def _assumptions(certificate: Certificate) -> str:
         ("state", "assumption"),
         (
             (f'<span class="{moods.get(state, "bad")}">{state}</span>', escape(assumption.value))
-            for assumption, state in assumption_states(certificate)
+            for assumption, state in certificate.assumptions.items()
         ),
     )
 

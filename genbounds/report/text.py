@@ -12,12 +12,12 @@ from rich.text import Text
 
 from genbounds.certificates import Certificate, Verification, diagnose
 from genbounds.certificates.statement import chance, printed
-from genbounds.theorems import PREDICTORS, Assumption
+from genbounds.theorems import PREDICTORS
 
 if TYPE_CHECKING:
     from genbounds.report.curve import Point
 
-__all__ = ["assumption_states", "certificate_text", "curve_table", "probability", "verdict_text", "verification_text"]
+__all__ = ["certificate_text", "curve_table", "probability", "verdict_text", "verification_text"]
 
 _BAR = 30
 _STATE_STYLES = {"checked": "green", "declared": "yellow", "violated": "bold red", "unknown": "red"}
@@ -42,28 +42,6 @@ def probability(delta: float) -> str:
     '0.965'
     """
     return f"{1 - Decimal(repr(delta))}"
-
-
-def assumption_states(certificate: Certificate) -> list[tuple[Assumption, str]]:
-    """Return the assumptions that the headline rests on, and how each stands; the worst where claims differ.
-
-    Parameters
-    ----------
-    certificate : Certificate
-        The certificate.
-
-    Returns
-    -------
-    list of (Assumption, str)
-        Those that nobody checked come first.
-    """
-    order = ["violated", "unknown", "declared", "checked"]
-    states: dict[str, str] = {}
-    for claim in certificate.basis:
-        for name, state in claim.assumptions.items():
-            states[name] = min(states.get(name, "checked"), state, key=order.index)
-    spoken = [(assumption, states[assumption.name]) for assumption in Assumption if assumption.name in states]
-    return sorted(spoken, key=lambda pair: order.index(pair[1]))
 
 
 def _table(title: str, *columns: tuple[str, str]) -> Table:
@@ -123,7 +101,7 @@ def _ledger(certificate: Certificate) -> Table:
 
 def _assumptions(certificate: Certificate) -> Table:
     table = _table("Assumptions", ("state", "left"), ("assumption", "left"))
-    for assumption, state in assumption_states(certificate):
+    for assumption, state in certificate.assumptions.items():
         table.add_row(Text(state, style=_STATE_STYLES[state]), Text(assumption.value))
     return table
 

@@ -120,8 +120,8 @@ def learn_network(
 def _scale_on_prior_data(evaluation: Evaluation, mean: Mapping[str, Tensor], indices: NDArray[np.int64]) -> float:
     """Return the widest candidate scale whose noise hardly hurts on the prior's own data.
 
-    Wider is better, since the posterior may then move further for the same KL; "hardly" means that the Gibbs risk rises
-    by at most a tenth of the risk or two examples. The bound's sample is not looked at: nothing is paid.
+    Wider is better, since the posterior may then move further for the same KL; "hardly" means that the errors rise
+    by at most a tenth and one standard deviation of their count. The bound's sample is not looked at: nothing is paid.
 
     Parameters
     ----------
@@ -137,13 +137,14 @@ def _scale_on_prior_data(evaluation: Evaluation, mean: Mapping[str, Tensor], ind
     float
         The scale.
     """
-    n = len(indices)
-    still = evaluation.errors("prior network, prior data", mean, indices) / n
+    still = evaluation.errors("prior network, prior data", mean, indices)
+    # A count of none or one has a spread too: take that of four.
+    allowed = 1.1 * still + math.sqrt(max(still, 4))
     best = CANDIDATE_SCALES[0]
     for scale in CANDIDATE_SCALES:
         gaussian = DiagonalGaussian.isotropic(mean, scale)
         (errors,) = evaluation.gibbs_errors(f"prior scale {scale}, prior data", gaussian, indices, passes=1)
-        if errors / n > still + max(0.1 * still, 2 / n):
+        if errors > allowed:
             break
         best = scale
     return best

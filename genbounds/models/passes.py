@@ -16,10 +16,29 @@ from genbounds.models.examples import Data
 from genbounds.models.progress import track
 from genbounds.models.randomness import PerExampleForward, draw_weights, normal_noise, stream
 
-__all__ = ["BLOCK", "count_errors", "count_errors_fresh_draws", "count_errors_shared_draw", "predict"]
+__all__ = ["block_size", "count_errors", "count_errors_fresh_draws", "count_errors_shared_draw", "predict"]
 
-#: Examples that share a random stream (each has its own draw).
-BLOCK = 1000
+#: Most examples in a block, and most numbers in their inputs: large images come in small blocks.
+_EXAMPLES, _NUMBERS = 1000, 2**22
+
+
+def block_size(data: Data, indices: NDArray[np.int64]) -> int:
+    """Return how many examples are evaluated at a time and share a random stream (each has its own draw).
+
+    Parameters
+    ----------
+    data : Data
+        Where the examples are.
+    indices : ndarray of int64
+        Which examples; the first one's shape counts, and nothing else.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    _, inputs, _ = next(data.batches(indices[:1], 1))
+    return max(1, min(_EXAMPLES, _NUMBERS // max(1, inputs.numel())))
 
 
 def predict(logits: Tensor) -> Tensor:
@@ -54,7 +73,7 @@ def count_errors(
     indices: NDArray[np.int64],
     *,
     weights: Mapping[str, Tensor] | None = None,
-    batch_size: int = BLOCK,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: bool = False,
@@ -71,8 +90,8 @@ def count_errors(
         Which examples.
     weights : mapping of str to Tensor, optional
         Parameters to evaluate with instead of the model's own.
-    batch_size : int
-        Examples at a time; the count does not depend on it.
+    batch_size : int, optional
+        Examples at a time, by default those of a block; the count does not depend on it.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the model is evaluated.
     progress : bool
@@ -84,8 +103,9 @@ def count_errors(
         Number of examples whose predicted class is wrong.
     """
     forward = model if weights is None else lambda inputs: functional_call(model, dict(weights), (inputs,))
-    batches = data.batches(indices, batch_size, device=device, dtype=dtype)
-    total = -(-len(indices) // batch_size)
+    size = block_size(data, indices) if batch_size is None else batch_size
+    batches = data.batches(indices, size, device=device, dtype=dtype)
+    total = -(-len(indices) // size)
     return sum(
         int((predict(forward(inputs)) != targets).sum())
         for _, inputs, targets in track(batches, "evaluating", total=total, progress=progress)
@@ -186,8 +206,9 @@ def count_errors_fresh_draws(
         Number of errors.
     """
     forward = PerExampleForward(model, next(data.batches(indices[:5], 5, device=device, dtype=dtype))[1])
-    batches = enumerate(data.batches(indices, BLOCK, device=device, dtype=dtype))
-    total, errors = -(-len(indices) // BLOCK), 0
+    size = block_size(data, indices)
+    batches = enumerate(data.batches(indices, size, device=device, dtype=dtype))
+    total, errors = -(-len(indices) // size), 0
     for place, (_, inputs, targets) in track(batches, "drawing weights", total=total, progress=progress):
         noise = normal_noise(stream(seed, f"{stage}, fresh draws", number * total + place, device=device), dtype)
         errors += int((predict(forward(mean, scale, inputs, noise)) != targets).sum())

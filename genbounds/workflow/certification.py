@@ -24,7 +24,7 @@ from genbounds.models.guards import (
     check_repeatable_data,
     stateful_buffers,
 )
-from genbounds.models.passes import BLOCK
+from genbounds.models.passes import block_size
 from genbounds.models.randomness import stream
 from genbounds.models.splits import Roles, repeated_examples
 from genbounds.models.state import save_state, state_sha256
@@ -251,7 +251,7 @@ def certify(
             "count": passes * n if scheme == SCHEMES[0] else passes,
             "epochs": passes,
             "seed": seed,
-            "block": BLOCK,
+            "block": block_size(source, bound),
         },
         comparisons=(
             *_holdout(evaluation, networks, assigned, p, network, augment, delta, statuses),

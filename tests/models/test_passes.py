@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from genbounds.models.examples import TensorData
-from genbounds.models.passes import BLOCK, count_errors, count_errors_fresh_draws, count_errors_shared_draw, predict
+from genbounds.models.passes import (
+    block_size,
+    count_errors,
+    count_errors_fresh_draws,
+    count_errors_shared_draw,
+    predict,
+)
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 
 
@@ -76,8 +82,9 @@ def test_counts_are_functions_of_seed_stage_and_number():
     assert len({count(), count(number=1), count(seed=2), count(stage="b")}) > 1
     assert torch.equal(torch.get_rng_state(), state)
     # Blocks have streams of their own: the first block counts the same whatever follows it.
-    first = count(stop=BLOCK)
-    assert count(stop=2 * BLOCK) >= first
+    block = block_size(data, np.arange(2500))
+    first = count(stop=block)
+    assert count(stop=2 * block) >= first
 
 
 @pytest.mark.parametrize("bad", [torch.tensor([[1.0, math.nan]]), torch.tensor([[math.inf, 0.0]])])
@@ -89,3 +96,17 @@ def test_scores_must_be_finite(bad):
 def test_scores_must_be_a_matrix():
     with pytest.raises(ValueError, match="one row of scores per example"):
         predict(torch.zeros(3))
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 28, 28), 1000), ((3, 224, 224), 27), ((3, 2000, 2000), 1)])
+def test_large_inputs_come_in_small_blocks(shape, size):
+    data = TensorData(torch.zeros(2, *shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), "images")
+    assert block_size(data, np.arange(2)) == size
+
+
+def test_a_block_of_large_inputs_counts_as_any_other(monkeypatch):
+    model, _, data, _ = linear_problem(50)
+    whole = count_errors(model, data, np.arange(50))
+    monkeypatch.setattr("genbounds.models.passes._NUMBERS", 12)
+    assert block_size(data, np.arange(50)) == 4
+    assert count_errors(model, data, np.arange(50)) == whole

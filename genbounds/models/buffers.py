@@ -1,12 +1,14 @@
 """Buffers: the part of a model that training writes and a posterior over weights does not cover."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 __all__ = ["same_bits", "stateful_buffers"]
 
 
-def stateful_buffers(model: nn.Module, fresh: nn.Module | None = None) -> dict[str, Tensor]:
+def stateful_buffers(model: nn.Module, fresh: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """List the buffers that may carry what the model saw of its data.
 
     A posterior covers parameters. A buffer that training wrote (batch normalisation's running statistics, a
@@ -17,9 +19,9 @@ def stateful_buffers(model: nn.Module, fresh: nn.Module | None = None) -> dict[s
     ----------
     model : torch.nn.Module
         Trained model.
-    fresh : torch.nn.Module, optional
-        The same architecture just built. A buffer that equals its own there was not written by training, and is
-        left out.
+    fresh : mapping of str to Tensor, optional
+        State of the same architecture before training. A buffer that equals its own there was not written by
+        training, and is left out.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def stateful_buffers(model: nn.Module, fresh: nn.Module | None = None) -> dict[s
         does not use, and constants that no data could have made: all zeros, all ones, 0, 1, 2, ... along the last
         axis, and causal masks.
     """
-    untouched = dict(fresh.named_buffers()) if fresh is not None else {}
+    untouched = fresh or {}
     found = {}
     for name, buffer in model.named_buffers():
         twin = untouched.get(name)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from genbounds.models.examples import Data
+from genbounds.models.guards import check_finite_outputs
 from genbounds.models.progress import track
 from genbounds.models.randomness import PerExampleForward, draw_weights, normal_noise, stream
 
@@ -41,13 +42,15 @@ def block_size(data: Data, indices: NDArray[np.int64]) -> int:
     return max(1, min(_EXAMPLES, _NUMBERS // max(1, inputs.numel())))
 
 
-def predict(logits: Tensor) -> Tensor:
+def predict(logits: Tensor, index: Tensor | None = None) -> Tensor:
     """Return the predicted classes; the first of the largest scores wins.
 
     Parameters
     ----------
     logits : Tensor, shape (batch, classes)
         Scores.
+    index : Tensor of int64, optional
+        Which examples they are, for the error; by default rows are counted.
 
     Returns
     -------
@@ -61,8 +64,7 @@ def predict(logits: Tensor) -> Tensor:
     """
     if logits.ndim != 2:
         raise ValueError(f"the model must return one row of scores per example, got shape {tuple(logits.shape)}.")
-    if not torch.isfinite(logits).all():
-        raise ValueError("the model's scores must be finite, got NaN or infinity. Look for overflow in its dtype.")
+    check_finite_outputs(logits, index)
     return logits.argmax(1)
 
 
@@ -107,8 +109,8 @@ def count_errors(
     batches = data.batches(indices, size, device=device, dtype=dtype)
     total = -(-len(indices) // size)
     return sum(
-        int((predict(forward(inputs)) != targets).sum())
-        for _, inputs, targets in track(batches, "evaluating", total=total, progress=progress)
+        int((predict(forward(inputs), index) != targets).sum())
+        for index, inputs, targets in track(batches, "evaluating", total=total, progress=progress)
     )
 
 
@@ -209,7 +211,7 @@ def count_errors_fresh_draws(
     size = block_size(data, indices)
     batches = enumerate(data.batches(indices, size, device=device, dtype=dtype))
     total, errors = -(-len(indices) // size), 0
-    for place, (_, inputs, targets) in track(batches, "drawing weights", total=total, progress=progress):
+    for place, (index, inputs, targets) in track(batches, "drawing weights", total=total, progress=progress):
         noise = normal_noise(stream(seed, f"{stage}, fresh draws", number * total + place, device=device), dtype)
-        errors += int((predict(forward(mean, scale, inputs, noise)) != targets).sum())
+        errors += int((predict(forward(mean, scale, inputs, noise), index) != targets).sum())
     return errors

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from genbounds.models.state import save_state
 from genbounds.numerics import kl_diagonal
 
 __all__ = ["DiagonalGaussian"]
@@ -148,11 +148,9 @@ class DiagonalGaussian:
         path : str or Path
             Target.
         """
-        tensors = {f"mean:{name}": value.contiguous() for name, value in self.mean.items()}
-        tensors |= {f"scale:{name}": value.contiguous() for name, value in self.scale.items()}
-        temporary = Path(f"{path}.part")
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        tensors = {f"mean:{name}": value for name, value in self.mean.items()}
+        tensors |= {f"scale:{name}": value for name, value in self.scale.items()}
+        save_state(tensors, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "DiagonalGaussian":

@@ -176,6 +176,8 @@ def train_network(
         optimizer.load_state_dict(state["optimizer"])
         start = state["epoch"]
     random = PerExampleForward(model.eval(), _first(data, indices, device, dtype)) if settings.noise else None
+    mean = dict(model.named_parameters())
+    scale = {name: torch.full_like(value, settings.noise) for name, value in mean.items()} if settings.noise else {}
     per_epoch = math.ceil(len(indices) / settings.batch_size)
     for epoch in track(
         range(start, settings.epochs), "training the network", total=settings.epochs - start, progress=progress
@@ -193,12 +195,7 @@ def train_network(
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate * _schedule(step, settings.epochs * per_epoch)
                 inputs = augment(inputs, augmenting) if augment else inputs
-                if random is None:
-                    logits = model(inputs)
-                else:
-                    mean = dict(model.named_parameters())
-                    scale = {name: torch.full_like(value, settings.noise) for name, value in mean.items()}
-                    logits = random(mean, scale, inputs, noise)
+                logits = model(inputs) if random is None else random(mean, scale, inputs, noise)
                 loss = F.cross_entropy(logits, targets)
                 optimizer.zero_grad()
                 loss.backward()

@@ -26,7 +26,7 @@ from genbounds.models.guards import (
 )
 from genbounds.models.passes import block_size
 from genbounds.models.randomness import stream
-from genbounds.models.splits import Roles, repeated_examples
+from genbounds.models.splits import ROLES, Roles, repeated_examples
 from genbounds.models.state import save_state, state_sha256
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
@@ -171,7 +171,7 @@ def certify(
     module = networks.module.to(device, dtype)
     outputs = _check_model(module, source, bound, device, dtype)
     versions = {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__}
-    used = [role for role in ("prior", "bound", "selection", "test") if assigned.count(role)]
+    used = [role for role in ROLES if assigned.count(role)]
     content = {role: source.content_sha256(assigned.indices(role)) for role in used}
     settings: dict[str, Any] = {
         "model": networks.name,
@@ -212,7 +212,7 @@ def certify(
         claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=len(p.scales), statuses=statuses, **how)
         return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
 
-    prior_saw = [role for role in ("prior",) if prior in ("learnt", "checkpoint") and assigned.count(role)]
+    prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in used else []
     statuses = _statuses(p, networks)
     certificate = Certificate(
         **argument("posterior", q, kl),
@@ -290,9 +290,7 @@ def _check_model(
 
 def _check_buffers(module: nn.Module, networks: Networks, prior: str) -> None:
     """Refuse buffers that training wrote where they may have seen the bound's sample."""
-    buffers = stateful_buffers(module)
-    if networks.initial is not None:
-        buffers = {name: b for name, b in buffers.items() if not _equal(b, networks.initial.get(name))}
+    buffers = stateful_buffers(module, networks.initial)
     if buffers and prior in ("zero", "initialisation"):
         raise ModelError(
             f"buffers must not have seen the bound's sample, got {', '.join(buffers)}, which training wrote, with the "
@@ -314,10 +312,6 @@ def _augmented_sha256(
     indices = roles.indices("prior" if roles.count("prior") else "bound")
     _, inputs, _ = next(data.batches(indices[:8], 8, device=device, dtype=dtype))
     return state_sha256({"": augment(inputs, stream(seed, "augmentation probe", device=device))})
-
-
-def _equal(buffer: Tensor, other: Tensor | None) -> bool:
-    return other is not None and torch.equal(buffer.cpu(), other.to(buffer.dtype))
 
 
 def _statuses(p: Prior, networks: Networks) -> dict[Assumption, str]:

@@ -20,7 +20,7 @@ class Model(nn.Module):
 
 def test_an_untrained_model_has_only_unknown_constants():
     assert set(stateful_buffers(Model())) == {"table"}
-    assert stateful_buffers(Model(), fresh=Model()) == {}
+    assert stateful_buffers(Model(), fresh=dict(Model().named_buffers())) == {}
 
 
 def test_running_statistics_and_memories_are_listed():
@@ -28,13 +28,13 @@ def test_running_statistics_and_memories_are_listed():
     for _ in range(2):
         model.layers(torch.randn(8, 3))
     model.memory[0] = 7
-    found = stateful_buffers(model, fresh=Model())
+    found = stateful_buffers(model, fresh=dict(Model().named_buffers()))
     assert set(found) == {"layers.1.running_mean", "layers.1.running_var", "memory"}
     assert torch.equal(found["layers.1.running_mean"], model.layers[1].running_mean)
 
 
 def test_a_fresh_model_may_differ_in_dtype():
-    assert stateful_buffers(Model().double(), fresh=Model().double()) == {}
+    assert stateful_buffers(Model().double(), fresh=dict(Model().double().named_buffers())) == {}
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,9 @@ def test_counts_are_functions_of_seed_stage_and_number():
 
 @pytest.mark.parametrize("bad", [torch.tensor([[1.0, math.nan]]), torch.tensor([[math.inf, 0.0]])])
 def test_scores_must_be_finite(bad):
-    with pytest.raises(ValueError, match="scores must be finite"):
+    with pytest.raises(
+        ValueError, match="outputs must be finite, got NaN or infinity for 1 of 1 examples, the first being example 0"
+    ):
         predict(bad)
 
 

@@ -3,7 +3,8 @@
 `genbounds.worlds.strategies` holds random worlds for hypothesis; it is imported only where it is used.
 """
 
-from genbounds.worlds.attack import WORLDS, attack
+from genbounds.worlds.attack import attack
+from genbounds.worlds.attacks import WORLDS, attacks
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
 from genbounds.worlds.failures import (
     Attack,
@@ -22,6 +23,7 @@ __all__ = [
     "FiniteWorld",
     "adversarial_posteriors",
     "attack",
+    "attacks",
     "coins",
     "composed_attack",
     "count_vectors",

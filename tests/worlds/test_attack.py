@@ -7,7 +7,8 @@ import pytest
 
 from genbounds.theorems import Fixed, catalogue
 from genbounds.worlds import WORLDS, attack, gibbs_attack
-from genbounds.worlds.attack import _lone_predictors, _means
+from genbounds.worlds.attacks.draws import _means
+from genbounds.worlds.attacks.targets import lone_predictors
 
 every_theorem = pytest.mark.parametrize("theorem", catalogue().values(), ids=lambda theorem: theorem.name)
 attacks_at_5_percent = cache(lambda theorem: attack(theorem, 0.05))
@@ -56,7 +57,7 @@ def test_a_slightly_small_bound_fails_for_a_large_sample_too(delta):
     """Just above a bound of 1e-3 the truth still counts as missed: no world is blind to the outcome without errors."""
     theorem = catalogue()["pac_bayes.seeger_xi"]
     for n in (1, 20, 300, 10_000):
-        (world, *_) = _lone_predictors(lambda errors, n, delta: theorem.function(errors / n, 0, n, delta), n, delta)
+        (world, *_) = lone_predictors(lambda errors, n, delta: theorem.function(errors / n, 0, n, delta), n, delta)
         assert gibbs_attack(theorem.function, world, n, delta).failure == pytest.approx((1 - world.risks[0]) ** n)
 
 
@@ -79,15 +80,16 @@ def test_a_theorem_without_a_world_is_refused():
     assert ("risk", "kl", "n", "delta") in WORLDS
 
 
-def test_two_parameters_are_refused():
+def test_every_combination_of_several_parameters_is_tried():
     theorem = catalogue()["pac_bayes.catoni"]
+    tried = []
 
     def two(risk, kl, n, delta, C, D):
-        return risk
+        tried.append((C, D))
+        return theorem.function(risk, kl, n, delta, C)
 
-    parameters = (*theorem.parameters, Fixed("D", 0.0, 1.0, "?"))
-    with pytest.raises(ValueError, match="theorem must have at most one parameter of its own"):
-        attack(replace(theorem, function=two, parameters=parameters), 0.05)
+    attack(replace(theorem, function=two, parameters=(*theorem.parameters, Fixed("D", 0.0, 1.0, "?"))), 0.05)
+    assert len({(str(C), str(D)) for C, D in tried}) == 25  # four values each, and a grid of them
 
 
 def test_delta_out_of_range_is_refused():

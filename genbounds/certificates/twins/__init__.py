@@ -1,0 +1,12 @@
+"""The twin of every theorem: the same inequality a second time, in ball arithmetic.
+
+Nothing here is shared with `genbounds.numerics`. A twin takes the printed value and the theorem's inputs as balls and
+returns a ball around the *excess*: a real number that is at least 0 if and only if the value is at least the
+theorem's bound. Where the bound is the inverse of a function, the function is evaluated at the value and nothing
+is inverted. Values of 1 and more never get here: no average of losses in [0, 1] is larger.
+"""
+
+from genbounds.certificates.twins import deterministic, gibbs, monte_carlo
+from genbounds.certificates.twins.registry import TWINS, twin
+
+__all__ = ["TWINS", "deterministic", "gibbs", "monte_carlo", "twin"]

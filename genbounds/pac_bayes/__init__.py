@@ -3,10 +3,11 @@
 The theorems are numpy functions and imported at once; importing this package loads no torch.
 """
 
-from genbounds.pac_bayes.gibbs import catoni, maurer, mcallester, quadratic, seeger_xi, thiemann, tolstikhin
+from genbounds.pac_bayes.gibbs import maurer, mcallester, quadratic, seeger_xi, thiemann, tolstikhin
 from genbounds.pac_bayes.holdout import clopper_pearson, test_set_kl
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
+from genbounds.pac_bayes.tempered import catoni
 
 __all__ = [
     "catoni",

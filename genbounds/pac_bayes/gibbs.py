@@ -7,55 +7,38 @@ They and `seeger_xi`, which is never larger, rest on one event of probability at
 
     E_P exp(n kl(r(h) || R(h))) <= xi(n) / delta <= 2 sqrt(n) / delta,
 
-so comparing these six on one sample costs nothing. `catoni` has an event of its own for each C.
+so comparing these six on one sample costs nothing. `pac_bayes.catoni` has an event of its own for each C.
 
 Results are rounded up: never below the formula at the numbers passed in. Those are the caller's: `risk` and `kl` must
 be upper values themselves. Errors divided by n need one step up (``round_up(errors / n, 1)``), a Monte-Carlo average
 needs an upper limit from `genbounds.pac_bayes.monte_carlo`.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from genbounds.numerics import (
     Float64,
-    confidence,
-    count,
     kl_upper,
     log_two_sqrt,
     log_xi,
-    nonnegative,
     round_up,
     unit_interval,
 )
-from genbounds.theorems import Assumption, Fixed, Free, Grid, theorem
+from genbounds.pac_bayes.complexity import GIBBS, RISK, complexity
+from genbounds.theorems import Free, theorem
 
-__all__ = ["catoni", "maurer", "mcallester", "quadratic", "seeger_xi", "thiemann", "tolstikhin"]
+__all__ = ["maurer", "mcallester", "quadratic", "seeger_xi", "thiemann", "tolstikhin"]
 
-_ASSUMES = (
-    Assumption.IID,
-    Assumption.LOSS_IN_UNIT_INTERVAL,
-    Assumption.PRIOR_INDEPENDENT_OF_SAMPLE,
-    Assumption.STATE_INDEPENDENT_OF_SAMPLE,
-)
+#: The event on which all of these hold at once.
+_EVENT = "E_P exp(n kl(r(h) || R(h))) <= xi(n) / delta"
+
 _LAM = Free("lam", 0.0, 2.0, "Weighs the empirical risk against the complexity term.")
-_C = Fixed("C", 0.0, np.inf, "Inverse temperature: how strongly errors count against the complexity term.")
-
-
-@np.errstate(over="ignore")  # a KL near the largest float overflows to infinity, which is an upper bound
-def _complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Callable[..., Float64]) -> Float64:
-    """Return (KL + log_moment(n) + ln(1 / delta)) / n, rounded up."""
-    kl = nonnegative("kl", kl, "A KL divergence below zero is round-off or a bug: compute it in float64.")
-    n = count("n", n)
-    # log is relatively exact next to delta = 1 too; two sums and one division follow it.
-    return round_up((kl + log_moment(n) - np.log(confidence("delta", delta))) / n, 7)
 
 
 def _complexity_below_2(kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
     """Return c or 2: from c = 2 on a relaxation is at least 1 at every risk, and nothing must overflow."""
-    return np.minimum(_complexity(kl, n, delta, log_two_sqrt), 2.0)
+    return np.minimum(complexity(kl, n, delta, log_two_sqrt), 2.0)
 
 
 @theorem(
@@ -63,7 +46,9 @@ def _complexity_below_2(kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float6
     formula="R(Q) <= kl+( r(Q), [KL(Q||P) + ln(2 sqrt(n) / delta)] / n )",
     predictor="gibbs",
     uniform_over="posteriors",
-    assumes=_ASSUMES,
+    assumes=GIBBS,
+    limits=RISK,
+    event=_EVENT,
     reference="Maurer2004",
     locator="Theorem 5",
 )
@@ -121,7 +106,7 @@ def maurer(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Fl
     >>> f"{1 - 400 ** (-1 / 100):.10f}"
     '0.0581550791'
     """
-    return kl_upper(unit_interval("risk", risk), _complexity(kl, n, delta, log_two_sqrt))
+    return kl_upper(unit_interval("risk", risk), complexity(kl, n, delta, log_two_sqrt))
 
 
 @theorem(
@@ -130,7 +115,9 @@ def maurer(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Fl
     formula="R(Q) <= kl+( r(Q), [KL(Q||P) + ln(xi(n) / delta)] / n ), xi(n) = sum_k C(n,k) (k/n)^k (1-k/n)^(n-k)",
     predictor="gibbs",
     uniform_over="posteriors",
-    assumes=_ASSUMES,
+    assumes=GIBBS,
+    limits=RISK,
+    event=_EVENT,
     reference="Maurer2004",
     locator="Theorem 5 with the sum in the proof of Theorem 1 before it is bounded; xi as in Germain2015",
 )
@@ -182,7 +169,7 @@ def seeger_xi(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) ->
     >>> f"{seeger_xi(0.0, 0.0, 2, 0.1):.12f}"
     '0.800000000000'
     """
-    return kl_upper(unit_interval("risk", risk), _complexity(kl, n, delta, log_xi))
+    return kl_upper(unit_interval("risk", risk), complexity(kl, n, delta, log_xi))
 
 
 @theorem(
@@ -190,7 +177,9 @@ def seeger_xi(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) ->
     formula="R(Q) <= r(Q) + sqrt( [KL(Q||P) + ln(2 sqrt(n) / delta)] / (2n) )",
     predictor="gibbs",
     uniform_over="posteriors",
-    assumes=_ASSUMES,
+    assumes=GIBBS,
+    limits=RISK,
+    event=_EVENT,
     reference="McAllester1999",
     locator="Theorem 1, with the constant of Maurer2004, Theorem 5",
 )
@@ -248,7 +237,9 @@ def mcallester(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -
     formula="R(Q) <= ( sqrt(r(Q) + c/2) + sqrt(c/2) )^2, c = [KL(Q||P) + ln(2 sqrt(n) / delta)] / n",
     predictor="gibbs",
     uniform_over="posteriors",
-    assumes=_ASSUMES,
+    assumes=GIBBS,
+    limits=RISK,
+    event=_EVENT,
     reference="PerezOrtiz2021",
     locator="Theorem 1 (PAC-Bayes-quadratic); Rivasplata2019",
 )
@@ -305,7 +296,9 @@ def quadratic(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) ->
     formula="R(Q) <= r(Q) + sqrt(2 r(Q) c) + 2c, c = [KL(Q||P) + ln(2 sqrt(n) / delta)] / n",
     predictor="gibbs",
     uniform_over="posteriors",
-    assumes=_ASSUMES,
+    assumes=GIBBS,
+    limits=RISK,
+    event=_EVENT,
     reference="TolstikhinSeldin2013",
     locator="Equation (3), after McAllester2003",
 )
@@ -363,7 +356,9 @@ def tolstikhin(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike) -
     formula="R(Q) <= r(Q) / (1 - lam/2) + [KL(Q||P) + ln(2 sqrt(n) / delta)] / (n lam (1 - lam/2))",
     predictor="gibbs",
     uniform_over="posteriors and lam",
-    assumes=_ASSUMES,
+    assumes=GIBBS,
+    limits=RISK,
+    event=_EVENT,
     reference="Thiemann2017",
     locator="Theorem 3",
     parameters=(_LAM,),
@@ -415,85 +410,6 @@ def thiemann(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, lam
     """
     lam = _LAM.check(lam)
     rest = 1 - lam / 2
-    risk, c = unit_interval("risk", risk), _complexity(kl, n, delta, log_two_sqrt)
+    risk, c = unit_interval("risk", risk), complexity(kl, n, delta, log_two_sqrt)
     with np.errstate(over="ignore"):  # a lam next to 0 overflows to infinity, which is capped at 1
         return np.minimum(round_up(risk / rest + c / (lam * rest), 6), 1.0)
-
-
-@theorem(
-    statement=r"R(Q) \le \frac{1-\exp\!\left(-C\,r(Q)-\frac{\mathrm{KL}(Q\|P)+\ln(1/\delta)}{n}\right)}{1-e^{-C}}",
-    formula="R(Q) <= [1 - exp(-C r(Q) - [KL(Q||P) + ln(1 / delta)] / n)] / (1 - exp(-C))",
-    predictor="gibbs",
-    uniform_over="posteriors",
-    assumes=(*_ASSUMES, Assumption.PARAMETER_FIXED_BEFORE_SAMPLE),
-    reference="Catoni2007",
-    locator="Theorem 1.2.6; Germain2009, Corollary 2.2",
-    parameters=(_C,),
-)
-def catoni(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, C: ArrayLike | Grid) -> Float64:
-    """Bound the Gibbs risk at an inverse temperature C that was fixed before the sample (Catoni's bound).
-
-    For every distribution of the data, every prior P and every C > 0, both fixed before the sample: with
-    probability at least 1 - delta over n independent examples, simultaneously for every posterior Q,
-    R(Q) <= (1 - exp(-C r(Q) - (KL(Q || P) + ln(1 / delta)) / n)) / (1 - exp(-C)).
-
-    Parameters
-    ----------
-    risk : array_like
-        Empirical Gibbs risk r(Q) on the n examples or an upper limit of it, in [0, 1].
-    kl : array_like
-        KL(Q || P) in nats or an upper bound of it, in [0, inf].
-    n : array_like of int
-        Examples in the bound's own sample, at least 1; never those that shaped P.
-    delta : array_like
-        Probability with which the bound may fail, in (0, 1). For a Grid: of all its candidates together.
-    C : array_like or Grid
-        Fixed, in (0, inf). An array is one fixed value an element, not a choice among them: the smallest element of
-        the result is no bound. A Grid fixed before the sample is a choice: each candidate is tried at its share of
-        delta (ln(1 / share) nats, ln k for k equal shares) and the smallest result returned.
-
-    Returns
-    -------
-    float64 or ndarray
-        Upper bound on R(Q), rounded up; 1 where the formula exceeds 1, as no risk does.
-
-    Raises
-    ------
-    ValueError
-        If an argument is NaN or outside its range.
-
-    Notes
-    -----
-    E_S exp(-n [C r(h) + ln(1 - R(h) (1 - exp(-C)))]) = 1 for a 0-1 loss and every fixed h, at most 1 for losses in
-    [0, 1] by convexity of exp; then Markov's inequality over S, the change of measure, and convexity. The moment is
-    1 instead of 2 sqrt(n), but it belongs to one C.
-
-    That C was not tuned on the sample cannot be seen by any program. A C optimised after the fact turns the result
-    into kl+(r(Q), (KL + ln(1 / delta)) / n), the floor of this whole proof technique (Foong et al. 2021), which is
-    not a bound: with three points, three predictors and one example it fails on every sample at delta = 0.95. Pass
-    a Grid, or use `seeger_xi`, which needs no C.
-
-    Difference from the paper: Catoni writes lambda = C n and Phi^{-1}; the formula is the same. The infimum over C with
-    ln(2 sqrt(n) / delta) in place of ln(1 / delta) is `maurer`. Not covered: what is not covered by `maurer`.
-
-    Examples
-    --------
-    Without errors and with Q = P the numerator is 1 - delta^(1/n); at C = ln 2 the denominator is 1/2:
-
-    >>> f"{catoni(0.0, 0.0, 1, 0.8, np.log(2)):.12f}"
-    '0.400000000000'
-
-    A grid of two costs ln 2 nats, so that delta = 0.8 becomes 0.4 for each; the better one is returned:
-
-    >>> f"{catoni(0.0, 0.0, 1, 0.8, Grid([np.log(2), np.log(4)])):.12f}"
-    '0.800000000000'
-    """
-    if isinstance(C, Grid):
-        kl = nonnegative("kl", kl)
-        with np.errstate(over="ignore"):  # to infinity, an upper bound
-            paid = [round_up(kl + cost, 1) for cost in C.costs]
-        return np.minimum.reduce([catoni(risk, kl, n, delta, value) for kl, value in zip(paid, C.values, strict=True)])
-    C = _C.check(C)
-    exponent = C * unit_interval("risk", risk) + _complexity(kl, n, delta, np.zeros_like)  # a moment of 1
-    with np.errstate(over="ignore"):  # a C next to 0 overflows to infinity, which is capped at 1
-        return np.minimum(round_up(np.expm1(-exponent) / np.expm1(-C), 11), 1.0)

@@ -28,11 +28,11 @@ from genbounds.numerics import (
     round_up,
     unit_interval,
 )
+from genbounds.pac_bayes.complexity import EMPIRICAL_GIBBS_RISK
 from genbounds.theorems import Assumption, theorem
 
 __all__ = ["monte_carlo_betting", "monte_carlo_binomial", "monte_carlo_kl"]
 
-_QUANTITY = "empirical Gibbs risk on the bound sample"
 _ASSUMES = (
     Assumption.DRAWS_INDEPENDENT,
     Assumption.DRAWS_FIXED_BEFORE_LOOKING,
@@ -45,7 +45,7 @@ _ASSUMES = (
     statement=r"r(Q) \le \max\left\{\frac{k+1}{m},\ \max\{p : \mathbb{P}[\mathrm{Bin}(m,p)\le k]\ge\delta\}\right\}",
     formula="r(Q) <= max( (k + 1) / m, max{ p : P[Bin(m, p) <= k] >= delta } ), k errors in m draws, at most 1",
     predictor="gibbs",
-    quantity=_QUANTITY,
+    quantity=EMPIRICAL_GIBBS_RISK,
     assumes=(Assumption.ZERO_ONE_LOSS, *_ASSUMES),
     reference="Hoeffding1956",
     locator="Theorem 4; for identical draws ClopperPearson1934",
@@ -112,7 +112,7 @@ def monte_carlo_binomial(errors: ArrayLike, draws: ArrayLike, delta: ArrayLike) 
     statement=r"r(Q) \le \mathrm{kl}^{+}\!\left(\hat r,\ \frac{\ln(1/\delta)}{m}\right)",
     formula="r(Q) <= kl+( average loss of m draws, ln(1 / delta) / m )",
     predictor="gibbs",
-    quantity=_QUANTITY,
+    quantity=EMPIRICAL_GIBBS_RISK,
     assumes=(Assumption.LOSS_IN_UNIT_INTERVAL, *_ASSUMES),
     reference="Hoeffding1963",
     locator="Theorem 1, Equation (2.1); LangfordCaruana2001 with ln(2 / delta)",
@@ -168,7 +168,7 @@ def monte_carlo_kl(risk: ArrayLike, draws: ArrayLike, delta: ArrayLike) -> Float
     r"\Big(1+g\,\frac{\mu-x_i}{1-\mu}\Big)\ge\frac1\delta\Big\},\quad g\in\{1,\tfrac12,\tfrac14,\dots\}",
     formula="r(Q) <= inf{ mu : mean_g prod_i (1 + g (mu - x_i) / (1 - mu)) >= 1 / delta }, g = 1, 1/2, 1/4, ...",
     predictor="gibbs",
-    quantity=_QUANTITY,
+    quantity=EMPIRICAL_GIBBS_RISK,
     assumes=(Assumption.LOSS_IN_UNIT_INTERVAL, *_ASSUMES),
     reference="WaudbySmithRamdas2024",
     locator="Section 4 (capital processes), with a fixed grid of bets from the number of draws alone",

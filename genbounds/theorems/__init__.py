@@ -3,7 +3,7 @@
 from genbounds.theorems.assumptions import Assumption
 from genbounds.theorems.catalogue import catalogue, get
 from genbounds.theorems.parameters import Fixed, Free, Grid, Parameter
-from genbounds.theorems.theorem import KINDS, PREDICTORS, Theorem, theorem
+from genbounds.theorems.theorem import KINDS, PREDICTORS, Limit, Theorem, theorem
 
 __all__ = [
     "KINDS",
@@ -12,6 +12,7 @@ __all__ = [
     "Fixed",
     "Free",
     "Grid",
+    "Limit",
     "Parameter",
     "Theorem",
     "catalogue",

@@ -1,7 +1,7 @@
 """What a theorem is: a pure function of numbers, registered with its statement, conditions and reference."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from inspect import signature, unwrap
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from genbounds.theorems.assumptions import Assumption
 from genbounds.theorems.parameters import Parameter
 
-__all__ = ["KINDS", "PREDICTORS", "REGISTERED", "Theorem", "theorem"]
+__all__ = ["KINDS", "PREDICTORS", "REGISTERED", "Limit", "Theorem", "theorem"]
 
 #: What a theorem may speak about. A bound for one of them says nothing about another.
 PREDICTORS = MappingProxyType({
@@ -30,6 +30,25 @@ KINDS = MappingProxyType({
 REGISTERED: dict[str, "Theorem"] = {}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a claim must bound to stand for an argument of a theorem.
+
+    Parameters
+    ----------
+    quantity : str
+        What is bounded.
+    predictor : str
+        Predictor covered: a key of `PREDICTORS`.
+    loss : str
+        In which loss; "" for the loss of the claim that rests on it.
+    """
+
+    quantity: str
+    predictor: str
+    loss: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,10 @@ class Theorem:
         Theorem, equation or section number there.
     parameters : tuple of Parameter
         The theorem's own parameters and when each may be chosen.
+    limits : mapping of str to Limit
+        Arguments that may be the value of another claim, and what that claim must bound.
+    event : str
+        The event on which it holds; theorems with the same one hold at once, at no cost. "" for one of its own.
     """
 
     name: str
@@ -76,6 +99,8 @@ class Theorem:
     reference: str
     locator: str
     parameters: tuple[Parameter, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict, hash=False)
+    event: str = ""
 
     @property
     def module(self) -> str:
@@ -110,13 +135,13 @@ def _complain(name: str, field: str, wanted: str, got: object, remedy: str) -> N
 
 def _check(record: Theorem) -> None:
     """Raise unless `record` can be stated in full."""
-    for field in ("statement", "formula", "quantity", "reference", "locator"):
-        text = getattr(record, field)
+    for name in ("statement", "formula", "quantity", "reference", "locator"):
+        text = getattr(record, name)
         if not isinstance(text, str) or not text.strip():
-            _complain(record.name, field, "non-empty text", text, "A theorem that cannot be stated proves nothing.")
-    for field, allowed in (("predictor", PREDICTORS), ("kind", KINDS)):
-        if getattr(record, field) not in allowed:
-            _complain(record.name, field, f"one of {sorted(allowed)}", getattr(record, field), "Choose one.")
+            _complain(record.name, name, "non-empty text", text, "A theorem that cannot be stated proves nothing.")
+    for name, allowed in (("predictor", PREDICTORS), ("kind", KINDS)):
+        if getattr(record, name) not in allowed:
+            _complain(record.name, name, f"one of {sorted(allowed)}", getattr(record, name), "Choose one.")
     if not record.assumes or not all(isinstance(item, Assumption) for item in record.assumes):
         _complain(record.name, "assumes", "members of Assumption", record.assumes, "List every condition.")
     if not (record.function.__doc__ or "").strip():
@@ -124,6 +149,9 @@ def _check(record: Theorem) -> None:
     for parameter in record.parameters:
         if parameter.name not in record.arguments:
             _complain(record.name, "parameters", f"among {record.arguments}", parameter.name, "Name an argument.")
+    for argument in record.limits:
+        if argument not in record.arguments:
+            _complain(record.name, "limits", f"for arguments among {record.arguments}", argument, "Name an argument.")
     known = REGISTERED.get(record.name)
     if known is not None and _place(known.function) != _place(record.function):
         place = ":".join(map(str, _place(known.function)))
@@ -142,6 +170,8 @@ def theorem(
     quantity: str = "risk",
     uniform_over: str = "",
     parameters: tuple[Parameter, ...] = (),
+    limits: Mapping[str, Limit] = MappingProxyType({}),
+    event: str = "",
 ) -> Callable[[_Function], _Function]:
     """Register a function as a theorem and return it unchanged.
 
@@ -171,6 +201,10 @@ def theorem(
         For which choices it holds simultaneously.
     parameters : tuple of Parameter
         The theorem's own parameters.
+    limits : mapping of str to Limit
+        Arguments that may be the value of another claim.
+    event : str
+        The event on which it holds, where other theorems share it.
 
     Returns
     -------
@@ -193,6 +227,8 @@ def theorem(
             reference=reference,
             locator=locator,
             parameters=tuple(parameters),
+            limits=dict(limits),
+            event=event,
         )
         _check(record)
         REGISTERED[record.name] = record

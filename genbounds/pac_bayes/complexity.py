@@ -1,0 +1,57 @@
+"""What PAC-Bayes bounds on the Gibbs predictor share: conditions, the risk they rest on, the complexity term."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from genbounds.numerics import Float64, confidence, count, nonnegative, round_up
+from genbounds.theorems import Assumption, Limit
+
+__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "complexity"]
+
+#: What a Monte Carlo step limits.
+EMPIRICAL_GIBBS_RISK = "empirical Gibbs risk on the bound sample"
+
+#: Conditions of a bound for all posteriors at once, for losses in [0, 1].
+GIBBS = (
+    Assumption.IID,
+    Assumption.LOSS_IN_UNIT_INTERVAL,
+    Assumption.PRIOR_INDEPENDENT_OF_SAMPLE,
+    Assumption.STATE_INDEPENDENT_OF_SAMPLE,
+)
+
+#: The argument `risk` may be the value of a claim that limits the empirical Gibbs risk.
+RISK = MappingProxyType({"risk": Limit(EMPIRICAL_GIBBS_RISK, "gibbs")})
+
+
+@np.errstate(over="ignore")  # a KL near the largest float overflows to infinity, which is an upper bound
+def complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Callable[..., Float64]) -> Float64:
+    """Return (KL + log_moment(n) + ln(1 / delta)) / n, rounded up.
+
+    Parameters
+    ----------
+    kl : array_like
+        KL(Q || P) in nats, at least 0.
+    n : array_like of int
+        Examples, at least 1.
+    delta : array_like
+        In (0, 1).
+    log_moment : callable
+        From n to the logarithm of the moment that the bound rests on, such as `log_xi`; rounded up.
+
+    Returns
+    -------
+    float64 or ndarray
+        Nats an example.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+    """
+    kl = nonnegative("kl", kl, "A KL divergence below zero is round-off or a bug: compute it in float64.")
+    n = count("n", n)
+    # log is relatively exact next to delta = 1 too; two sums and one division follow it.
+    return round_up((kl + log_moment(n) - np.log(confidence("delta", delta))) / n, 7)

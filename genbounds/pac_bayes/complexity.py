@@ -1,4 +1,4 @@
-"""What PAC-Bayes bounds on the Gibbs predictor share: conditions, the risk they rest on, the complexity term."""
+"""What families of bounds share: conditions, the risk that a Gibbs bound rests on, complexity terms."""
 
 from collections.abc import Callable
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from genbounds.numerics import Float64, confidence, count, nonnegative, round_up
 from genbounds.theorems import Assumption, Limit
 
-__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "complexity"]
+__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "code_cost", "complexity"]
 
 #: What a Monte Carlo step limits.
 EMPIRICAL_GIBBS_RISK = "empirical Gibbs risk on the bound sample"
@@ -55,3 +55,28 @@ def complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Callab
     n = count("n", n)
     # log is relatively exact next to delta = 1 too; two sums and one division follow it.
     return round_up((kl + log_moment(n) - np.log(confidence("delta", delta))) / n, 7)
+
+
+@np.errstate(over="ignore")  # a code length near the largest float overflows to infinity, which is an upper bound
+def code_cost(code_length: ArrayLike, delta: ArrayLike) -> Float64:
+    """Return code_length + ln(1 / delta), rounded up: what choosing one predictor by its code costs.
+
+    Parameters
+    ----------
+    code_length : array_like
+        ln(1 / P(h)) in nats, at least 0.
+    delta : array_like
+        In (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Nats.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+    """
+    code_length = nonnegative("code_length", code_length, "It is ln(1 / P(h)) in nats, and P(h) is at most 1.")
+    return round_up(code_length - np.log(confidence("delta", delta)), 5)

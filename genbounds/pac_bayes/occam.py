@@ -1,28 +1,12 @@
 """Occam bounds: the risk of one predictor that was chosen on the sample, paid for by the length of its description."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.numerics import (
-    Float64,
-    binomial_upper,
-    confidence,
-    count,
-    kl_upper,
-    nonnegative,
-    round_up,
-    unit_interval,
-)
+from genbounds.numerics import Float64, binomial_upper, count, kl_upper, round_up, unit_interval
+from genbounds.pac_bayes.complexity import code_cost
 from genbounds.theorems import Assumption, theorem
 
 __all__ = ["occam_binomial", "occam_kl"]
-
-
-@np.errstate(over="ignore")  # a code length near the largest float overflows to infinity, which is an upper bound
-def _cost(code_length: ArrayLike, delta: ArrayLike) -> Float64:
-    """Return code_length + ln(1 / delta), rounded up."""
-    code_length = nonnegative("code_length", code_length, "It is ln(1 / P(h)) in nats, and P(h) is at most 1.")
-    return round_up(code_length - np.log(confidence("delta", delta)), 5)
 
 
 @theorem(
@@ -91,7 +75,7 @@ def occam_kl(risk: ArrayLike, code_length: ArrayLike, n: ArrayLike, delta: Array
     >>> f"{occam_kl(0.0, 10 * math.log(2), 100, 2.0**-10):.12f}", f"{1 - 2**-0.2:.12f}"
     ('0.129449436704', '0.129449436704')
     """
-    c = round_up(_cost(code_length, delta) / count("n", n), 1)
+    c = round_up(code_cost(code_length, delta) / count("n", n), 1)
     return kl_upper(unit_interval("risk", risk), c)
 
 
@@ -154,4 +138,4 @@ def occam_binomial(errors: ArrayLike, code_length: ArrayLike, n: ArrayLike, delt
     >>> f"{occam_binomial(0, 10 * math.log(2), 100, 2.0**-10):.12f}"
     '0.129449436704'
     """
-    return binomial_upper(count("errors", errors, minimum=0), count("n", n), -_cost(code_length, delta))
+    return binomial_upper(count("errors", errors, minimum=0), count("n", n), -code_cost(code_length, delta))

@@ -5,6 +5,7 @@ Each check yields one sentence for everything that is wrong, and nothing if all 
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ from genbounds.theorems import Assumption, get
 
 __all__ = [
     "applies",
+    "check_code",
     "check_draws",
     "check_holdout",
     "check_ledger",
@@ -24,7 +26,11 @@ __all__ = [
     "check_prior",
     "check_sample",
     "equal_confidence",
+    "is_event",
 ]
+
+#: ln 2 = 0.69314718055994530941723212145817656..., rounded up.
+_LN_2 = Fraction("0.69314718055994530941723212145818")
 
 
 def check_sample(sample: Sample) -> Iterator[str]:
@@ -119,17 +125,60 @@ def check_posterior(certificate: Certificate, basis: Sequence[Claim]) -> Iterato
         yield from (f"there is none, but the claim {claim.id!r} has a KL divergence." for claim in paying)
         return
     yield from _seen("posterior", posterior, ("prior", "selection", "bound"), certificate.sample)
-    kl = number("posterior.kl", posterior.get("kl"), lowest=0)
+    steps = _steps(certificate)
+    yield from _check_steps(steps, basis, certificate.sample)
+    kl = number("posterior.kl", posterior.get("kl"), lowest=0) if paying else 0.0
     for claim in paying:
-        if claim.inputs["kl"] != kl:
-            yield f"its KL divergence is {kl!r}, but the claim {claim.id!r} has {claim.inputs['kl']!r}."
+        said = steps[claim.id]["kl"] if claim.id in steps else kl
+        if claim.inputs["kl"] != said:
+            yield f"its KL divergence is {said!r}, but the claim {claim.id!r} has {claim.inputs['kl']!r}."
+    reference = posterior.get("reference")
+    if reference is not None:
+        yield from _seen("posterior.reference", table("posterior.reference", reference), ("prior",), certificate.sample)
     if "bound" in posterior["saw"]:
         for claim in basis:
-            if Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE in get(claim.theorem).assumes:
+            about_reference = reference is not None and claim is not basis[-1] and claim.predictor == "deterministic"
+            if Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE in get(claim.theorem).assumes and not about_reference:
                 yield (
                     f"it saw the bound's sample, but the claim {claim.id!r} rests on {claim.theorem}, which needs a "
                     "predictor that did not."
                 )
+
+
+def _steps(certificate: Certificate) -> dict[str, dict[str, Any]]:
+    """Return the steps of a recursive bound, by claim, in order; none for other bounds."""
+    found: dict[str, dict[str, Any]] = {}
+    for place, row in enumerate(rows("posterior.steps", (certificate.posterior or {}).get("steps", []))):
+        path = f"posterior.steps[{place}]"
+        step = table(path, row)
+        found[text(f"{path}.claim", step.get("claim"))] = {
+            "chunk": whole(f"{path}.chunk", step.get("chunk"), lowest=1),
+            "n": whole(f"{path}.n", step.get("n"), lowest=1),
+            "kl": number(f"{path}.kl", step.get("kl"), lowest=0),
+        }
+    return found
+
+
+def _check_steps(steps: Mapping[str, Mapping[str, Any]], basis: Sequence[Claim], sample: Sample) -> Iterator[str]:
+    """Check that a recursive bound's chunks share out the sample, each step counting its own and all later ones."""
+    # A step's prior is the posterior of the step before, which has seen the earlier chunks and no other.
+    left = _bound_count(sample)
+    if not steps:
+        return
+    for id, step in steps.items():
+        if step["n"] != left:
+            yield f"the step {id!r} has n = {step['n']:,}, but its chunk and the later ones are {left:,} examples."
+        left -= step["chunk"]
+    if left:
+        yield f"the chunks of its steps leave {left:,} of the bound's examples over."
+    claimed = {claim.id: claim for claim in basis if claim.id in steps}
+    if list(claimed) != list(steps):
+        yield f"its steps are {', '.join(steps)}, but the headline rests on {', '.join(claimed) or 'none of them'}."
+    for earlier, later in pairwise(list(claimed)):
+        if claimed[later].references.get("previous") != earlier:
+            yield f"the step {later!r} must rest on {earlier!r}, the step before."
+    paid = [claim.id for claim in basis if "previous" in claim.inputs and claim.id not in steps]
+    yield from (f"the claim {id!r} is a step of a recursive bound, but stands in no row of the steps." for id in paid)
 
 
 def check_draws(certificate: Certificate, claims: Sequence[Claim]) -> Iterator[str]:
@@ -152,22 +201,33 @@ def check_draws(certificate: Certificate, claims: Sequence[Claim]) -> Iterator[s
     if draws is None:
         yield from (f"there are none, but the claim {claim.id!r} counts draws." for claim in drawn)
         return
-    scheme = one_of("draws.scheme", draws.get("scheme"), ("one per example", "shared", "exact"))
-    if scheme == "exact":
-        yield from (f"there are none (exact), but the claim {claim.id!r} counts draws." for claim in drawn)
+    scheme = one_of("draws.scheme", draws.get("scheme"), ("one per example", "shared", "single", "exact"))
+    if scheme in ("single", "exact"):
+        yield from (f"there are none ({scheme}), but the claim {claim.id!r} counts draws." for claim in drawn)
+        if scheme == "single" and whole("draws.count", draws.get("count"), lowest=1) != 1:
+            yield f"one network may be drawn, and is then kept; {draws['count']} were."
         return
-    count = whole("draws.count", draws.get("count"), lowest=1)
-    if scheme == "one per example":
-        epochs = whole("draws.epochs", draws.get("epochs"), lowest=1)
-        bound = _bound_count(certificate.sample)
-        if count != epochs * bound:
-            yield f"{epochs} epochs over {bound:,} examples of the bound are {epochs * bound:,} draws, not {count:,}."
+    steps, bound = _steps(certificate), _bound_count(certificate.sample)
+    counts = table("draws.counts", draws["counts"]) if "counts" in draws else {}
     for claim in drawn:
+        count = whole("draws.counts" if counts else "draws.count", counts.get(claim.id, draws.get("count")), lowest=1)
+        if scheme == "one per example":
+            epochs = whole("draws.epochs", draws.get("epochs"), lowest=1)
+            examples = next((steps[user.id]["n"] for user in _users(claim, claims) if user.id in steps), bound)
+            if count != epochs * examples:
+                yield (
+                    f"{epochs} epochs over {examples:,} examples of the bound are {epochs * examples:,} draws, not "
+                    f"{count:,} (claim {claim.id!r})."
+                )
         used = len(claim.inputs["values"]) if "values" in claim.inputs else claim.inputs.get("draws")
         if used != count:
             yield f"{count:,} were made, but the claim {claim.id!r} counts {used}."
         if scheme == "shared" and "errors" in claim.inputs:
             yield f"they are shared by all examples, but the claim {claim.id!r} needs one per example: {claim.theorem}."
+
+
+def _users(claim: Claim, claims: Sequence[Claim]) -> Iterator[Claim]:
+    return (other for other in claims if claim.id in other.references.values())
 
 
 def _bound_count(sample: Sample) -> int:
@@ -204,21 +264,83 @@ def applies(claim: Claim, certificate: Certificate, claims: Sequence[Claim], com
             yield f"{theorem.name} assumes {assumption.name}, of which the claim does not speak."
         elif status == "violated":
             yield f"{assumption.name} is violated, so {theorem.name} does not apply."
-    if Assumption.ZERO_ONE_LOSS in theorem.assumes and claim.loss != "0-1":
+    if Assumption.ZERO_ONE_LOSS in theorem.assumes and not is_event(claim.loss):
         yield f"{theorem.name} needs the 0-1 loss, got {claim.loss!r}."
     bound = _bound_count(certificate.sample)
+    steps = _steps(certificate)
     # Who would have held data out without a prior had to train on a part of the same examples.
     held_out = compared and Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE in theorem.assumes
-    if "n" in claim.inputs and (claim.inputs["n"] > bound if held_out else claim.inputs["n"] != bound):
-        yield f"n is {claim.inputs['n']}, but the role bound has {bound:,} examples."
-    if claim.predictor == "gibbs" and theorem.quantity == "risk" and "risk" in claim.inputs:
-        # An empirical Gibbs risk is either exact or limited by a claim of its own.
-        if "risk" in claim.references:
-            target = next(other for other in claims if other.id == claim.references["risk"])
-            if target.loss != claim.loss:
-                yield f"its loss is {claim.loss!r}, that of its empirical risk {target.loss!r}."
+    if "n" in claim.inputs and claim.id not in steps:
+        if claim.inputs["n"] > bound if held_out else claim.inputs["n"] != bound:
+            yield f"n is {claim.inputs['n']}, but the role bound has {bound:,} examples."
+    elif claim.id in steps and claim.inputs.get("n") != steps[claim.id]["n"]:
+        yield f"n is {claim.inputs.get('n')}, but the step has {steps[claim.id]['n']:,} examples."
+    yield from _limits(claim, certificate, claims)
+    drawn_once = (certificate.draws or {}).get("scheme") == "single"
+    if claim.predictor == "single draw" and not drawn_once:
+        yield f"{theorem.name} is about one network that was drawn once, but draws.scheme is not 'single'."
+
+
+def _limits(claim: Claim, certificate: Certificate, claims: Sequence[Claim]) -> Iterator[str]:
+    """Check the arguments that limits of other quantities stand for: each is a claim of its own, or was computed."""
+    for argument, limit in get(claim.theorem).limits.items():
+        if argument in claim.references:
+            target = next(other for other in claims if other.id == claim.references[argument])
+            if target.loss != (limit.loss or claim.loss):
+                yield (
+                    f"its {argument} must be about the loss {limit.loss or claim.loss!r}, but the claim "
+                    f"{target.id!r} is about {target.loss!r}."
+                )
+        elif limit.quantity == "risk":
+            yield f"its {argument} is a plain number, but must be the value of a claim that bounds a risk."
         elif (certificate.draws or {}).get("scheme") != "exact":
-            yield "its empirical risk is a plain number, though it was drawn: the Monte-Carlo step is missing."
+            yield f"its {argument} is a plain number, though it was drawn: the Monte-Carlo step is missing."
+
+
+def is_event(loss: str) -> bool:
+    """Tell whether a loss is 0 or 1: an error, or another event of which the words say which.
+
+    Parameters
+    ----------
+    loss : str
+        A claim's loss, such as ``0-1`` or ``0-1 (both of two draws err)``.
+
+    Returns
+    -------
+    bool
+        Whether it counts an event.
+    """
+    return loss == "0-1" or (loss.startswith("0-1 (") and loss.endswith(")"))
+
+
+def check_code(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[str]:
+    """Check that every bit of a predictor's code is paid for.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        The certificate.
+    basis : sequence of Claim
+        The headline and what it rests on.
+
+    Yields
+    ------
+    str
+        What is wrong.
+    """
+    coded = [claim for claim in basis if Assumption.PREFIX_FREE_CODE in get(claim.theorem).assumes]
+    if certificate.code is None:
+        return
+    bits = whole("code.bits", certificate.code.get("bits"))
+    parts = table("code.parts", certificate.code.get("parts"))
+    total = sum(whole(f"code.parts.{name}", part) for name, part in parts.items())
+    if total != bits:
+        yield f"its parts add up to {total:,} bits, not {bits:,}."
+    if not coded:
+        yield "there is a code, but the headline rests on no theorem that pays for one."
+    for claim in coded:
+        if Fraction(claim.inputs["code_length"]) < bits * _LN_2:
+            yield f"{bits:,} bits are {float(bits * _LN_2)!r} nats, more than the claim {claim.id!r} pays."
 
 
 def check_ledger(ledger: Ledger, claims: Sequence[Claim], basis: Sequence[Claim]) -> Iterator[str]:

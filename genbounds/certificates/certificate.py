@@ -46,10 +46,13 @@ class Certificate:
         ``saw``: roles that shaped it. ``kind``: ``learnt`` needs the role prior. ``scale``, if present:
         ``chosen`` (``fixed``, ``grid`` or ``prior data``) and, for a grid, ``candidates``.
     posterior : mapping or None
-        ``saw``: roles that shaped it. ``kl``: KL(Q || P) in nats.
+        ``saw``: roles that shaped it. ``kl``: KL(Q || P) in nats. For a recursive bound ``steps``: for each step the
+        ``claim``, the ``chunk`` of new examples, ``n`` (its chunk and all later ones) and ``kl`` to the step before.
+        For a bound on an excess loss ``reference``: ``saw``, the roles that shaped the reference predictor.
     draws : mapping or None
-        ``scheme`` (``one per example``, ``shared``, or ``exact`` where no draw was needed), ``count``, and
-        ``epochs`` for one per example.
+        ``scheme`` (``one per example``, ``shared``, ``single`` for one network that is then kept, or ``exact`` where
+        no draw was needed), ``count``, or ``counts`` by claim where claims count different draws, and ``epochs`` for
+        one per example.
     comparisons : tuple of Comparison
         Other bounds on the same data; ``holdout`` is the one that a reader should see.
     estimates : tuple of Estimate
@@ -58,6 +61,9 @@ class Certificate:
         Sentences that a reader must know.
     versions : mapping of str to str
         Software that made it.
+    code : mapping or None
+        For a predictor chosen by its code: ``bits``, whole, ``parts``, from what was coded to its bits, and
+        ``sha256`` of the message.
     digest : str
         Digest that the file carried; computed for a new certificate. ``dataclasses.replace`` must be given
         ``digest=""`` to have it computed anew.
@@ -75,13 +81,14 @@ class Certificate:
     estimates: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Any] | None = None
     digest: str = ""
 
     def __post_init__(self) -> None:
         check_argument(self)
         if not isinstance(self.sample, Sample):
             raise CertificateError("sample", f"must be a Sample, got a {type(self.sample).__name__}.")
-        for name in ("model", "prior", "posterior", "draws", "versions"):
+        for name in ("model", "prior", "posterior", "draws", "versions", "code"):
             given = getattr(self, name)
             if given is not None or name in {"model", "versions"}:
                 object.__setattr__(self, name, table(name, given))
@@ -161,7 +168,10 @@ class Certificate:
             "estimates": [estimate.to_json() for estimate in self.estimates],
             "notes": list(self.notes),
         }
-        return {"schema": SCHEMA} | plain("", vars(self) | argument)
+        content = {"schema": SCHEMA} | plain("", vars(self) | argument)
+        if self.code is None:  # files written before there were codes keep their digest
+            del content["code"]
+        return content
 
     @classmethod
     def from_json(cls, content: Any) -> "Certificate":

@@ -11,10 +11,13 @@ from genbounds.certificates.fields import number, one_of, plain, table, text
 from genbounds.certificates.records import keys_of
 from genbounds.theorems import PREDICTORS, Assumption, Fixed, Grid, Theorem, get
 
-__all__ = ["STATUSES", "Claim", "evaluate", "rests_on", "state"]
+__all__ = ["LISTS", "STATUSES", "Claim", "evaluate", "rests_on", "state"]
 
 #: How an assumption stands, from best to worst: the program looked; the user says so; nobody knows; it fails.
 STATUSES = ("checked", "declared", "unknown", "violated")
+
+#: Arguments of theorems that are lists of numbers.
+LISTS = ("values", "frequencies", "levels", "risks", "second_moments", "variances")
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Claim:
     theorem : str
         Name in the catalogue.
     inputs : mapping
-        From the theorem's arguments to numbers. In their place may stand: for ``values`` a list; for ``risk``
-        ``{"claim": id}``, the value of another claim; for a parameter fixed before the sample
-        ``{"grid": values, "weights": weights}``, a `Grid` whose union the theorem itself pays.
+        From the theorem's arguments to numbers. In their place may stand: a list for one of `LISTS`; for an argument
+        among the theorem's `limits` ``{"claim": id}``, the value of another claim; for a parameter fixed before the
+        sample ``{"grid": values, "weights": weights}``, a `Grid` whose union the theorem itself pays.
     value : float
         What the theorem gives.
     predictor : str
@@ -118,14 +121,14 @@ def _check_inputs(record: Theorem, inputs: Mapping[str, Any]) -> None:
     on_grids = {parameter.name for parameter in record.parameters if isinstance(parameter, Fixed)}
     for name, value in inputs.items():
         path = f"inputs.{name}"
-        if name == "values":
+        if name in LISTS:
             _check_numbers(path, value)
         elif name in on_grids and isinstance(value, Mapping) and set(value) == {"grid", "weights"}:
             _check_numbers(f"{path}.grid", value["grid"])
             _check_numbers(f"{path}.weights", value["weights"])
             if len(value["grid"]) != len(value["weights"]):
                 raise CertificateError(path, "must have one weight for each value of its grid.")
-        elif name == "risk" and isinstance(value, Mapping) and set(value) == {"claim"}:
+        elif name in record.limits and isinstance(value, Mapping) and set(value) == {"claim"}:
             text(f"{path}.claim", value["claim"])
         else:
             number(path, value, lowest=1 if name in {"n", "draws"} else -inf)

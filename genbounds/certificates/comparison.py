@@ -38,17 +38,12 @@ def check_argument(record: Any) -> None:
     targets = {claim.id: claim for claim in record.claims}
     for place, claim in enumerate(record.claims):
         for argument, target in claim.references.items():
-            path, about, source = f"claims[{place}].inputs.{argument}", get(claim.theorem), get(targets[target].theorem)
-            if source.quantity == "risk":
+            limit, source = get(claim.theorem).limits[argument], get(targets[target].theorem)
+            if (source.quantity, source.predictor) != (limit.quantity, limit.predictor):
                 raise CertificateError(
-                    path,
-                    f"of the claim {claim.id!r} is an empirical risk, but the claim {target!r} bounds the risk itself.",
-                )
-            if (about.quantity, about.predictor) != ("risk", source.predictor):
-                raise CertificateError(
-                    path,
-                    f"of the claim {claim.id!r}, about the {about.quantity} of the {about.predictor} predictor, "
-                    f"cannot be the claim {target!r}, about the {source.quantity} of the {source.predictor} predictor.",
+                    f"claims[{place}].inputs.{argument}",
+                    f"of the claim {claim.id!r} is the {limit.quantity} of the {limit.predictor} predictor, but the "
+                    f"claim {target!r} bounds the {source.quantity} of the {source.predictor} predictor.",
                 )
 
 

@@ -1,17 +1,26 @@
 """Which part of a certificate hurts, and what would help: its value with one cost after the other taken away."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, nextafter
 from typing import Any
 
 from genbounds.certificates.certificate import Certificate
 from genbounds.certificates.claim import Claim, evaluate
+from genbounds.theorems import get
 
 __all__ = ["Diagnosis", "diagnose", "observed_risk"]
 
 #: A bound that cannot fail costs nothing; this is as near as a theorem lets delta come.
 _NO_CONFIDENCE = nextafter(1.0, 0.0)
+
+#: Arguments that measure how far the predictor is from what was fixed before the sample.
+_COMPLEXITIES = {
+    "kl": "KL divergence",
+    "code_length": "code length",
+    "log_ratio": "density ratio",
+    "renyi": "Rényi divergence",
+}
 
 #: What would help, by the part that costs most.
 _REMEDIES = {
@@ -21,6 +30,8 @@ _REMEDIES = {
     "confidence": "accept a larger delta, or choose among fewer candidates",
     "KL divergence": "give more data to the prior, so that it lies nearer to the posterior",
     "code length": "find a shorter code",
+    "density ratio": "give more data to the prior, so that it lies nearer to the posterior",
+    "Rényi divergence": "give more data to the prior, so that it lies nearer to the posterior",
 }
 
 
@@ -93,40 +104,75 @@ def diagnose(certificate: Certificate) -> Diagnosis:
     """
     *_, headline = basis = certificate.basis
     source = next((claim for claim in basis if claim.id == headline.references.get("risk")), headline)
-    observed = observed_risk(source)
+    drawn = {claim.id for claim in basis if get(claim.theorem).quantity != "risk"}
+    paid = next((name for claim in reversed(basis) for name in _COMPLEXITIES if name in claim.inputs), None)
 
-    def without(**changes: Any) -> float:
-        """Value of the headline with other inputs; that of its risk stays."""
-        return evaluate(headline.theorem, {**headline.inputs, **changes}, {claim.id: claim.value for claim in basis})
+    def exact(claim: Claim) -> float | dict[str, Any]:
+        return observed_risk(claim) if claim.id in drawn else {}
 
-    value, delta = headline.value, headline.inputs["delta"]
-    complexity = {"kl": "KL divergence", "code_length": "code length"}
-    paid = next((name for name in complexity if name in headline.inputs), None)
-    levels = {"observed risk": observed}
+    def without_complexity(claim: Claim) -> dict[str, Any]:
+        return {name: 0.0 for name in _COMPLEXITIES if name in claim.inputs}
+
+    def certain(claim: Claim) -> dict[str, Any]:
+        sure = claim.id not in drawn and "delta" in claim.inputs
+        return without_complexity(claim) | ({"delta": _NO_CONFIDENCE} if sure else {})
+
+    def bolder(claim: Claim) -> dict[str, Any]:
+        spends = claim.id not in drawn and "delta" in claim.inputs
+        return {"delta": min(10 * claim.inputs["delta"], _NO_CONFIDENCE)} if spends else {}
+
+    def faultless(claim: Claim) -> float | dict[str, Any]:
+        return 0.0 if claim.id in drawn else {name: 0 for name in ("errors", "risk") if name in claim.inputs}
+
+    def unpaid(claim: Claim) -> dict[str, Any]:
+        entry = certificate.ledger.entries_of(claim.id)
+        return {"delta": entry[0].budget} if entry and entry[0].candidates > 1 else {}
+
+    value = headline.value
+    if "risk" in headline.inputs or "errors" in headline.inputs:
+        levels = {"observed risk": observed_risk(source)}
+        if drawn:
+            levels["Monte Carlo"] = source.value
+        if "kl" in headline.inputs or "log_ratio" in headline.inputs:
+            levels["log term"] = _revalued(basis, certain)
+    else:  # no single risk to start from: what the theorems give for the observed losses, without the other costs
+        levels = {"observed risk": _revalued(basis, lambda claim: (exact if claim.id in drawn else certain)(claim))}
+        if drawn:
+            levels["Monte Carlo"] = _revalued(basis, certain)
+    levels["confidence"] = _revalued(basis, without_complexity)
     ideal = {}
-    if source is not headline:
-        levels["Monte Carlo"] = source.value
-        ideal["if the empirical risk were known exactly"] = without(risk=observed)
-        more = evaluate(source.theorem, {**source.inputs, **_more_draws(source.inputs)}, {})
-        ideal["with ten times the draws, their average the same"] = without(risk=more)
-    if paid == "kl":
-        levels["log term"] = without(kl=0.0, delta=_NO_CONFIDENCE)
-    levels["confidence"] = without(**({paid: 0.0} if paid else {}))
+    if drawn:
+        ideal["if the empirical risk were known exactly"] = _revalued(basis, exact)
+        ideal["with ten times the draws, their average the same"] = _revalued(
+            basis, lambda claim: _more_draws(claim.inputs) if claim.id in drawn else {}
+        )
     if paid:
-        levels[complexity[paid]] = value
-        ideal[f"without {complexity[paid]}"] = without(**{paid: 0.0})
-    entry = certificate.ledger.entries_of(headline.id)
-    if entry and entry[0].candidates > 1:
-        ideal["without the ledger's unions"] = without(delta=entry[0].budget)
-    ideal["at ten times the delta"] = without(delta=min(10 * delta, _NO_CONFIDENCE))
-    ideal["without errors"] = without(**{"errors" if "errors" in headline.inputs else "risk": 0})
+        levels[_COMPLEXITIES[paid]] = value
+        ideal[f"without {_COMPLEXITIES[paid]}"] = levels["confidence"]
+    if any(entry.candidates > 1 for entry in certificate.ledger.entries):
+        ideal["without the ledger's unions"] = _revalued(basis, unpaid)
+    ideal["at ten times the delta"] = _revalued(basis, bolder)
+    ideal["without errors"] = _revalued(basis, faultless)
     for factor in (2, 10):
-        ideal[f"with {factor} times the bound's examples, all else the same"] = without(
-            **_more_examples(headline.inputs, factor)
+        ideal[f"with {factor} times the bound's examples, all else the same"] = _revalued(
+            basis,
+            lambda claim, factor=factor: {} if claim.id in drawn else _more_examples(claim.inputs, factor),  # type: ignore[misc]
         )
     below = [0.0, *levels.values()]
     steps = {name: level - before for (name, level), before in zip(levels.items(), below, strict=False)}
     return Diagnosis(value, steps, ideal, _advice(value, steps, ideal))
+
+
+def _revalued(basis: Sequence[Claim], change: Callable[[Claim], float | dict[str, Any]]) -> float:
+    """Value of the headline when each claim has other inputs, or is replaced by a number."""
+    values: dict[str, float] = {}
+    for claim in basis:
+        changed = change(claim)
+        if isinstance(changed, float):
+            values[claim.id] = changed
+        else:
+            values[claim.id] = evaluate(claim.theorem, {**claim.inputs, **changed}, values)
+    return values[basis[-1].id]
 
 
 def _more_draws(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,33 @@ def chance(certificate: Certificate) -> float | None:
     return 1 - 1 / classes
 
 
+def examples(certificate: Certificate) -> int:
+    """Return how many examples the headline rests on.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        A certificate.
+
+    Returns
+    -------
+    int
+        The largest n among the headline and the claims it rests on.
+    """
+    return max(claim.inputs["n"] for claim in certificate.basis if "n" in claim.inputs)
+
+
+def _drawn(certificate: Certificate) -> str:
+    """Say what else is random than the sample."""
+    draws = certificate.draws or {}
+    if draws.get("scheme") == "single":
+        return " and of the one network"
+    counts = draws.get("counts", {"": draws.get("count")}).values()
+    if len(certificate.basis) > 1 and all(isinstance(count, int) for count in counts):
+        return f" and of {max(counts):,} Monte-Carlo draws"
+    return ""
+
+
 def _lines(certificate: Certificate) -> Iterator[str]:
     basis = certificate.basis
     headline = basis[-1]
@@ -100,16 +127,14 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         doubled = printed(2 * value) if value < 0.5 else "no limit here"
         vote = f" The majority vote over the posterior errs at most twice as often: {doubled}."
     yield f"The {covered} predictor: {PREDICTORS[headline.predictor]}. {_NOT_SAID[headline.predictor]}{vote}"
-    draws = certificate.draws or {}
-    drawn = (
-        f" and of {draws['count']:,} Monte-Carlo draws"
-        if isinstance(draws.get("count"), int) and len(basis) > 1
-        else ""
-    )
+    drawn = _drawn(certificate)
     kl = f", KL(Q||P) = {headline.inputs['kl']:.5g} nats" if "kl" in headline.inputs else ""
-    yield f"The probability is over the draw of the {headline.inputs['n']:,} examples of the bound{drawn}."
+    yield f"The probability is over the draw of the {examples(certificate):,} examples of the bound{drawn}."
+    if certificate.code is not None:
+        parts = ", ".join(f"{name} {bits:,}" for name, bits in certificate.code["parts"].items())
+        yield f"The predictor is what its code of {certificate.code['bits']:,} bits decodes to: {parts}."
     yield f"By {theorem.name} ({theorem.reference}, {theorem.locator}): {theorem.formula}{kl}."
-    if headline.predictor == "gibbs" and len(basis) == 1:
+    if (certificate.draws or {}).get("scheme") == "exact":
         yield "The empirical risk in it is stated as exact: no Monte-Carlo step, and nothing paid for one."
     for status in STATUSES:
         names = [assumption.name for assumption, stands in certificate.assumptions.items() if stands == status]
@@ -168,14 +193,16 @@ def summary(certificate: Certificate) -> dict[str, Any]:
     headline = basis[-1]
     source = next((claim for claim in basis if claim.id == headline.references.get("risk")), headline)
     guess = chance(certificate)
+    # A bound put together from several has no single empirical risk.
+    observed = observed_risk(source) if {"errors", "values", "risk"} & set(source.inputs) else None
     row = {
         "value": headline.value,
         "vacuous": headline.value >= (1 if guess is None else guess),
         "delta": certificate.ledger.delta,
-        "n": headline.inputs["n"],
+        "n": examples(certificate),
         "kl": headline.inputs.get("kl"),
-        "risk": observed_risk(source),
-        "risk_limit": source.value if source is not headline else observed_risk(source),
+        "risk": observed,
+        "risk_limit": source.value if source is not headline else observed,
         "draws": (certificate.draws or {}).get("count"),
         "predictor": headline.predictor,
         "theorem": headline.theorem,

@@ -124,7 +124,8 @@ def test_a_risk_is_no_empirical_risk(certificate):
     other["inputs"]["risk"] = {"claim": "risk"}
     content["claims"].append(other)
     with pytest.raises(
-        CertificateError, match=r"claims\[2\].inputs.risk .* is an empirical risk, but the claim 'risk' bounds"
+        CertificateError,
+        match=r"claims\[2\].inputs.risk .* is the empirical Gibbs risk .* the claim 'risk' bounds the risk",
     ):
         Certificate.from_json(content)
 

@@ -8,13 +8,13 @@ from genbounds.numerics.gaussians import (
     kl_diagonal,
     kl_full,
     kl_isotropic,
-    kl_low_rank,
     renyi_diagonal,
     renyi_full,
     wasserstein2_diagonal,
     wasserstein2_full,
 )
 from genbounds.numerics.log_terms import log_two_sqrt, log_xi, xi
+from genbounds.numerics.low_rank import kl_low_rank
 from genbounds.numerics.rounding import round_down, round_up
 
 __all__ = [

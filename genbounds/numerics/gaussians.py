@@ -18,7 +18,6 @@ __all__ = [
     "kl_diagonal",
     "kl_full",
     "kl_isotropic",
-    "kl_low_rank",
     "renyi_diagonal",
     "renyi_full",
     "wasserstein2_diagonal",
@@ -133,71 +132,6 @@ def kl_full(mean_q: ArrayLike, cov_q: ArrayLike, mean_p: ArrayLike, cov_p: Array
     0.5
     """
     return np.float64(_kl(*_whitened(mean_q, cov_q, mean_p, cov_p)))
-
-
-def kl_low_rank(
-    mean_q: ArrayLike, variance_q: ArrayLike, factor_q: ArrayLike, mean_p: ArrayLike, scale_p: float
-) -> np.float64:
-    """Return KL(Q || P) for Q = N(mean_q, diag(variance_q) + factor_q factor_q^T) and P = N(mean_p, scale_p^2 I).
-
-    Parameters
-    ----------
-    mean_q, mean_p : array_like, shape (d,)
-        Means; `mean_p` may be a scalar that stands for every coordinate.
-    variance_q : array_like, shape (d,)
-        Variances of Q's diagonal part, positive.
-    factor_q : array_like, shape (d, r)
-        Low-rank factor of Q's covariance.
-    scale_p : float
-        Standard deviation of P, positive.
-
-    Returns
-    -------
-    float64
-        Nats, in O(d r^2) operations. Not rounded outward.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, a number is not finite, or a variance or the scale is not positive.
-
-    Notes
-    -----
-    With e = variance_q / scale_p^2 - 1, V = factor_q / scale_p and kappa the eigenvalues of V^T diag(1/(1+e)) V, twice
-    the relative entropy is sum phi(e) + sum phi(kappa) + sum_i (e_i / (1+e_i)) abs(V_i)^2 + sum z^2 with
-    phi(x) = x - ln(1 + x) (matrix determinant lemma), whose summands keep their digits where e and V are small.
-
-    Examples
-    --------
-    >>> u = np.array([[1.0], [0.0]])  # covariance diag(2, 1)
-    >>> round(float(kl_low_rank([0.0, 0.0], [1.0, 1.0], u, 0.0, 1.0)), 12) == round((1 - math.log(2)) / 2, 12)
-    True
-    """
-    variance = _real("variance_q", variance_q, positive=True)
-    factor = _real("factor_q", factor_q)
-    if variance.ndim != 1 or factor.ndim != 2 or factor.shape[0] != variance.shape[0]:
-        raise ValueError(
-            f"factor_q must be of shape (d, r) beside variance_q of shape (d,), got {factor.shape} and "
-            f"{variance.shape}. One row of the factor belongs to one coordinate."
-        )
-    if np.ndim(scale_p) != 0:
-        raise ValueError(f"scale_p must be one number, got shape {np.shape(scale_p)}. P is isotropic here.")
-    mq, mp, scale_p = _real("mean_q", mean_q), _real("mean_p", mean_p), float(_real("scale_p", scale_p, positive=True))
-    if mq.shape != variance.shape or mp.shape not in ((), mq.shape):
-        raise ValueError(
-            f"means must be of the shape of variance_q, {variance.shape}, got mean_q {mq.shape}, mean_p {mp.shape}. "
-            "Ravel them alike."
-        )
-    prior = np.full_like(variance, scale_p**2)
-    excess = variance - prior
-    kappa = np.square(np.linalg.svd(factor / np.sqrt(variance)[:, None], compute_uv=False))
-    parts = [
-        (deviance(prior, variance, excess) / prior).sum(),
-        deviance(np.ones_like(kappa), 1.0 + kappa, kappa).sum(),
-        (excess / variance * np.square(factor / scale_p).sum(axis=1)).sum(),
-        np.square((mq - mp) / scale_p).sum(),
-    ]
-    return np.float64(0.5 * math.fsum(parts))
 
 
 def renyi_diagonal(

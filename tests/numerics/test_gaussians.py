@@ -13,7 +13,6 @@ from genbounds.numerics import (
     kl_diagonal,
     kl_full,
     kl_isotropic,
-    kl_low_rank,
     renyi_diagonal,
     renyi_full,
     wasserstein2_diagonal,
@@ -129,31 +128,6 @@ def test_full_matches_high_precision(rng, d, distance) -> None:
         assert abs(relative(kl_full(*arguments), oracle_full(*arguments))) < 1e-12
 
 
-@given(SEED, st.integers(1, 6), st.integers(0, 3), st.sampled_from([1e-9, 1e-3, 1.0]))
-def test_low_rank_matches_high_precision(rng, d, rank, distance) -> None:
-    scale_p = math.exp(rng.standard_normal())
-    variance = scale_p**2 * np.exp(distance * rng.standard_normal(d))
-    factor = distance * rng.standard_normal((d, rank))
-    mean_p = rng.standard_normal(d)
-    mean_q = mean_p + distance * rng.standard_normal(d)
-    dense = matrix(d, d)
-    for i in range(d):
-        for j in range(d):
-            dense[i, j] = sum((exact(a) * exact(b) for a, b in zip(factor[i], factor[j], strict=True)), mpf(0))
-        dense[i, i] += exact(variance[i])
-    prior = [[exact(scale_p) ** 2 if i == j else 0 for j in range(d)] for i in range(d)]
-    delta = [exact(a) - exact(b) for a, b in zip(mean_q, mean_p, strict=True)]
-    product = matrix(prior) ** -1 * dense
-    truth = sum(product[i, i] for i in range(d)) - d - mp.log(mp.det(product))
-    truth = (truth + sum(x**2 for x in delta) / exact(scale_p) ** 2) / 2
-    value = kl_low_rank(mean_q, variance, factor, mean_p, scale_p)
-    assert abs(relative(value, truth)) < (1e-12 if distance > 1e-6 else 1e-6)
-    if distance == 1.0:
-        assert value == pytest.approx(
-            kl_full(mean_q, np.diag(variance) + factor @ factor.T, mean_p, scale_p**2 * np.eye(d)), rel=1e-10
-        )
-
-
 @given(SEED, st.integers(1, 8))
 def test_special_cases_agree(rng, d) -> None:
     mean_q, mean_p = rng.standard_normal((2, d))
@@ -163,8 +137,6 @@ def test_special_cases_agree(rng, d) -> None:
     one_q, one_p = scale_q[0], scale_p[0]
     isotropic = kl_isotropic(mean_q, one_q, mean_p, one_p)
     assert isotropic == kl_diagonal(mean_q, np.full(d, one_q), mean_p, np.full(d, one_p))
-    nothing = np.zeros((d, 0))
-    assert kl_low_rank(mean_q, np.full(d, one_q**2), nothing, mean_p, one_p) == pytest.approx(isotropic, rel=1e-12)
     alpha = 0.7
     assert renyi_full(mean_q, np.diag(scale_q**2), mean_p, np.diag(scale_p**2), alpha) == pytest.approx(
         renyi_diagonal(mean_q, scale_q, mean_p, scale_p, alpha), rel=1e-11
@@ -307,10 +279,6 @@ NOT_SPD = np.array([[1.0, 2.0], [2.0, 1.0]])
         (kl_full, ([0, 0], I2, [0, 0], [[1, 0.1], [0, 1]]), "cov_p must be symmetric, got entries that differ by 0.1"),
         (kl_full, ([0, 0], np.eye(3), [0, 0], I2), r"cov_q must be of shape \(2, 2\) beside means of shape \(2,\)"),
         (kl_full, ([0, 0], I2, [0], I2), r"mean_q and mean_p must be of one shape \(d,\), got \(2,\) and \(1,\)"),
-        (kl_low_rank, ([0, 0], [1, 1], np.ones((3, 1)), 0, 1), r"factor_q must be of shape \(d, r\) beside"),
-        (kl_low_rank, ([0, 0], [1, 0], np.ones((2, 1)), 0, 1), "variance_q must be positive, from 1e-150"),
-        (kl_low_rank, ([0], [1, 1], np.ones((2, 1)), 0, 1), r"means must be of the shape of variance_q, \(2,\), got"),
-        (kl_low_rank, ([0, 0], [1, 1], np.ones((2, 1)), 0, [1, 1]), "scale_p must be one number"),
         (renyi_diagonal, ([0], [1], [0], [1], 0.0), "alpha must be positive and finite, got 0.0. Order 1 is"),
         (renyi_full, ([0], [[1]], [0], [[1]], math.inf), "alpha must be positive and finite, got inf"),
         (wasserstein2_full, ([0, 0], NOT_SPD, [0, 0], I2), "cov_q must be positive definite"),

@@ -13,7 +13,7 @@ from genbounds.numerics.gaussians import (
     wasserstein2_diagonal,
     wasserstein2_full,
 )
-from genbounds.numerics.log_terms import log_two_sqrt, log_xi, xi
+from genbounds.numerics.log_terms import log_kt, log_two_sqrt, log_xi, xi
 from genbounds.numerics.low_rank import kl_low_rank
 from genbounds.numerics.rounding import round_down, round_up
 
@@ -33,6 +33,7 @@ __all__ = [
     "kl_lower",
     "kl_upper",
     "log_binomial_cdf",
+    "log_kt",
     "log_probability",
     "log_two_sqrt",
     "log_xi",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from genbounds.numerics import binary_kl, log_terms, log_two_sqrt, log_xi, xi
+from genbounds.numerics import binary_kl, log_kt, log_terms, log_two_sqrt, log_xi, xi
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +96,35 @@ def test_increases_across_the_switch_and_broadcasts() -> None:
 def test_errors(function, n) -> None:
     with pytest.raises(ValueError, match=f"n must be a whole number of at least 1, got {float(n)}"):
         function(n)
+
+
+@pytest.mark.parametrize("n", [*range(1, 80), 1000, 10**6, 10**12, 2**53 - 1])
+def test_log_kt_is_next_to_the_gamma_quotient(n: int) -> None:
+    truth = mp.log(mp.pi) / 2 + mp.loggamma(n + 1) - mp.loggamma(n + mpf(1) / 2)
+    assert 0 <= (mpf(float(log_kt(n))) - truth) / truth < 5e-15
+
+
+def test_log_kt_lies_between_its_neighbours() -> None:
+    n = np.arange(1, 5000)
+    assert np.all(log_xi(n) <= log_kt(n) * (1 + 1e-14))
+    assert np.all(log_kt(n) <= log_two_sqrt(n) * (1 + 1e-14))
+    assert np.all(np.diff(log_kt(n)) > 0)
+    assert log_kt(5).shape == ()
+    assert log_kt(np.ones((2, 3))).shape == (2, 3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 40])
+def test_log_kt_is_the_regret_of_the_mixture(n: int) -> None:
+    """max_b b^k (1-b)^(n-k) over its mean under Beta(1/2, 1/2) is largest at k = 0 and k = n, and kt(n) there."""
+    regrets = [
+        (mpf(k) / n) ** k * (1 - mpf(k) / n) ** (n - k) * mp.pi / mp.beta(k + mpf("0.5"), n - k + mpf("0.5"))
+        for k in range(n + 1)
+    ]
+    assert max(regrets) == regrets[0] == regrets[n]
+    assert abs(mp.log(regrets[0]) - mpf(float(log_kt(n)))) < 1e-14
+
+
+@pytest.mark.parametrize("n", [0, 1.5, math.nan])
+def test_log_kt_refuses_what_is_no_count(n: float) -> None:
+    with pytest.raises(ValueError, match="n must be"):
+        log_kt(n)

@@ -34,6 +34,7 @@ def _whole(least: int) -> tuple[Callable[[float], bool], str]:
 #: What each argument must be, by its name, which means the same in every theorem.
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "subsample_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "values": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "kl": (lambda x: x >= 0, "at least 0"),
     "code_length": (lambda x: x >= 0, "at least 0"),
@@ -42,6 +43,9 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "C": (lambda x: x > 0, "positive"),
     "n": _whole(1),
     "draws": _whole(1),
+    "documents": _whole(1),
+    "subsample": _whole(1),
+    "tokens": _whole(1),
     "errors": _whole(0),
 }
 

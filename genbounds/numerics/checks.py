@@ -90,7 +90,9 @@ def nonnegative(name: str, value: ArrayLike, remedy: str = "") -> NDArray[np.flo
     return array
 
 
-def confidence(name: str, value: ArrayLike) -> NDArray[np.float64]:
+def confidence(
+    name: str, value: ArrayLike, remedy: str = "It is the probability that the bound may fail, such as 0.05."
+) -> NDArray[np.float64]:
     """Return `value` as float64, strictly inside (0, 1).
 
     Parameters
@@ -99,6 +101,8 @@ def confidence(name: str, value: ArrayLike) -> NDArray[np.float64]:
         Argument's name, for the error.
     value : array_like
         Probabilities with which a bound may fail.
+    remedy : str
+        Next step, appended to the error.
 
     Returns
     -------
@@ -110,7 +114,6 @@ def confidence(name: str, value: ArrayLike) -> NDArray[np.float64]:
     ValueError
         If a value is NaN or outside (0, 1).
     """
-    remedy = "It is the probability that the bound may fail, such as 0.05."
     array = _float64(name, value, remedy)
     bad = (array <= 0) | (array >= 1)
     if bad.any():

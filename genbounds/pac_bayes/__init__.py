@@ -5,6 +5,12 @@ The theorems are numpy functions and imported at once; importing this package lo
 
 from genbounds.pac_bayes.gibbs import maurer, mcallester, quadratic, seeger_xi, thiemann, tolstikhin
 from genbounds.pac_bayes.holdout import clopper_pearson, test_set_kl
+from genbounds.pac_bayes.language_models import (
+    subsampled_occam,
+    subsampled_occam_hoeffding,
+    token_level,
+    token_level_kl,
+)
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
 from genbounds.pac_bayes.tempered import catoni
@@ -21,7 +27,11 @@ __all__ = [
     "occam_kl",
     "quadratic",
     "seeger_xi",
+    "subsampled_occam",
+    "subsampled_occam_hoeffding",
     "test_set_kl",
     "thiemann",
+    "token_level",
+    "token_level_kl",
     "tolstikhin",
 ]

@@ -49,3 +49,12 @@ class Assumption(Enum):
     DETERMINISTIC_EVALUATION = (
         "A predictor gives the same output for the same input each time, whatever else is in its batch."
     )
+    SUBSAMPLE_AFTER_PREDICTOR = (
+        "The examples on which the risk was estimated were drawn uniformly from the sample, with or without "
+        "replacement, after the predictor was fixed and by randomness of their own; their number was fixed before, and "
+        "none was drawn again or exchanged."
+    )
+    TOKENS_IN_ORDER = (
+        "The tokens stand in the order in which they came about, and their number was fixed before; the loss at each "
+        "position depends on the predictor and on the tokens up to that position alone."
+    )

@@ -15,6 +15,8 @@ from genbounds.worlds.failures import (
     shared_draws_attack,
 )
 from genbounds.worlds.finite import FiniteWorld, coins, lone_predictor, shattered_points
+from genbounds.worlds.processes import process_attack
+from genbounds.worlds.subsamples import subsample_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "lone_predictor",
     "multinomial_law",
     "poisson_binomial_law",
+    "process_attack",
     "shared_draws_attack",
     "shattered_points",
+    "subsample_attack",
 ]

@@ -19,6 +19,7 @@ from genbounds.worlds.finite import FiniteWorld
 from genbounds.worlds.posteriors import adversarial_posteriors, kl_divergence
 
 __all__ = [
+    "MARGIN",
     "Attack",
     "composed_attack",
     "fresh_draws_attack",
@@ -27,7 +28,8 @@ __all__ = [
     "shared_draws_attack",
 ]
 
-_MARGIN = 1e-12
+#: By how much a value must lie below the truth to count as a failure.
+MARGIN = 1e-12
 #: Numbers in the largest temporary array.
 _BLOCK = 2**21
 
@@ -104,7 +106,7 @@ def gibbs_attack(
         risk = np.minimum(np.einsum("sfh,sh->sf", posteriors, empirical), 1.0)
         kl = np.min([kl_divergence(posteriors, prior) for prior in candidates], axis=0)
         excess = bound(risk, kl, n, delta) - posteriors @ world.risks
-        failed.append((excess < -_MARGIN).any(axis=1))
+        failed.append((excess < -MARGIN).any(axis=1))
         favourite = np.argmin(excess + posteriors @ world.risks, axis=1)
         slack.append(np.take_along_axis(excess, favourite[:, None], axis=1)[:, 0])
     return _summary(world.name, delta, weights, np.concatenate(failed), np.concatenate(slack))
@@ -137,7 +139,7 @@ def hypothesis_attack(bound: Callable[..., Any], world: FiniteWorld, n: int, del
     excess = values - world.risks
     favourite = np.argmin(values, axis=1)
     slack = np.take_along_axis(excess, favourite[:, None], axis=1)[:, 0]
-    return _summary(world.name, delta, weights, (excess < -_MARGIN).any(axis=1), slack)
+    return _summary(world.name, delta, weights, (excess < -MARGIN).any(axis=1), slack)
 
 
 def fresh_draws_attack(limit: Callable[..., Any], means: ArrayLike, delta: float) -> Attack:
@@ -159,7 +161,7 @@ def fresh_draws_attack(limit: Callable[..., Any], means: ArrayLike, delta: float
     """
     means = np.asarray(means, np.float64)
     excess = np.asarray(limit(np.arange(means.size + 1), means.size, delta)) - means.mean()
-    return _summary(f"{means.size} fresh draws", delta, poisson_binomial_law(means), excess < -_MARGIN, excess)
+    return _summary(f"{means.size} fresh draws", delta, poisson_binomial_law(means), excess < -MARGIN, excess)
 
 
 def shared_draws_attack(
@@ -190,7 +192,7 @@ def shared_draws_attack(
     values = np.repeat(np.tile(risks, len(counts)), counts.ravel()).reshape(len(counts), m)
     excess = np.asarray(limit(values, delta)) - posterior @ risks
     law = multinomial_law(counts, posterior)
-    return _summary(f"{m} draws of {posterior.size} predictors", delta, law, excess < -_MARGIN, excess)
+    return _summary(f"{m} draws of {posterior.size} predictors", delta, law, excess < -MARGIN, excess)
 
 
 def composed_attack(
@@ -238,7 +240,7 @@ def composed_attack(
         law = poisson_binomial_law(np.repeat(means, row * epochs, axis=1))
         kl = kl_divergence(posteriors, world.prior)
         excess = bound(limits, kl[:, None], n, deltas[0]) - (posteriors @ world.risks)[:, None]
-        chance = (law * (excess < -_MARGIN)).sum(axis=1)
+        chance = (law * (excess < -MARGIN)).sum(axis=1)
         worst = np.argmax(chance)
         failure[sample], slack[sample] = chance[worst], law[worst] @ excess[worst]
     return Attack(world.name, sum(deltas), fsum(weights * failure), fsum(weights * slack))

@@ -17,11 +17,15 @@ RISKS = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 1e-12, 1 - 1e-12])
 DELTAS = st.floats(1e-9, 0.999)
 ARGUMENTS = {
     "risk": RISKS,
+    "subsample_risk": RISKS,
     "kl": st.floats(0, 1e5) | st.sampled_from([0.0, 1e-9]),
     "code_length": st.floats(0, 1e5) | st.just(0.0),
     "delta": DELTAS,
     "n": st.integers(1, 10**6),
     "draws": st.integers(1, 10**6),
+    "documents": st.integers(1, 10**7),
+    "subsample": st.integers(1, 10**5),
+    "tokens": st.integers(1, 10**9),
     "lam": st.floats(1e-3, 1.999),
     "values": st.lists(st.floats(0, 1), min_size=1, max_size=40),
 }

@@ -23,6 +23,7 @@ SHARP = {
     "pac_bayes.occam_binomial",
     "pac_bayes.occam_kl",
     "pac_bayes.test_set_kl",
+    "pac_bayes.token_level_kl",
 }
 
 

@@ -124,6 +124,7 @@ def count_errors_shared_draw(
     number: int,
     seed: int,
     stage: str = "",
+    factor: Mapping[str, Tensor] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: bool = False,
@@ -146,6 +147,8 @@ def count_errors_shared_draw(
         Seed of all draws.
     stage : str
         What the draws are for: other stages have other streams.
+    factor : mapping of str to Tensor, optional
+        U, if the covariance is diag(scale^2) + U U^T; the columns along a first axis.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the model is evaluated.
     progress : bool
@@ -157,7 +160,7 @@ def count_errors_shared_draw(
         Number of errors of that network.
     """
     noise = normal_noise(stream(seed, f"{stage}, shared draws", number, device=device), dtype)
-    drawn = draw_weights(mean, scale, noise)
+    drawn = draw_weights(mean, scale, noise, factor)
     return count_errors(model, data, indices, weights=drawn, device=device, dtype=dtype, progress=progress)
 
 
@@ -172,6 +175,7 @@ def count_errors_fresh_draws(
     number: int,
     seed: int,
     stage: str = "",
+    factor: Mapping[str, Tensor] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: bool = False,
@@ -197,6 +201,8 @@ def count_errors_fresh_draws(
         Seed of all passes.
     stage : str
         What the passes are for: other stages have other streams.
+    factor : mapping of str to Tensor, optional
+        U, if the covariance is diag(scale^2) + U U^T; the columns along a first axis.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the model is evaluated.
     progress : bool
@@ -213,5 +219,5 @@ def count_errors_fresh_draws(
     total, errors = -(-len(indices) // size), 0
     for place, (index, inputs, targets) in track(batches, "drawing weights", total=total, progress=progress):
         noise = normal_noise(stream(seed, f"{stage}, fresh draws", number * total + place, device=device), dtype)
-        errors += int((predict(forward(mean, scale, inputs, noise), index) != targets).sum())
+        errors += int((predict(forward(mean, scale, inputs, noise, factor), index) != targets).sum())
     return errors

@@ -1,6 +1,8 @@
 """Random weights: reproducible streams, one draw for a whole set, and one fresh draw for every example.
 
-A randomised predictor draws its weights from N(mean, diag(scale^2)). Two ways of evaluating it are here:
+A randomised predictor draws its weights from N(mean, diag(scale^2)), or, with a factor U of few columns, from
+N(mean, diag(scale^2) + U U^T): given the standard normal coefficients c of the columns, from
+N(mean + U c, diag(scale^2)). Two ways of evaluating it are here:
 
 * `draw_weights`: one draw, shared by all examples of a pass (one plain forward pass with `functional_call`);
 * `PerExampleForward`: every example meets its own independent draw, in one vectorised pass and without a loop over
@@ -14,6 +16,7 @@ that does not know an operation, one example after the other.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -79,58 +82,98 @@ def normal_noise(generator: torch.Generator, dtype: torch.dtype) -> Noise:
     return lambda *shape: torch.randn(shape, generator=generator, device=generator.device, dtype=wide)
 
 
-def draw_weights(mean: Weights, scale: Weights, noise: Noise) -> dict[str, Tensor]:
-    """Draw one set of weights from N(mean, diag(scale^2)), in the order of the names of `mean`.
+def draw_weights(mean: Weights, scale: Weights, noise: Noise, factor: Weights | None = None) -> dict[str, Tensor]:
+    """Draw one set of weights from N(mean, diag(scale^2) + U U^T), in the order of the names of `mean`.
 
     Parameters
     ----------
     mean, scale : mapping of str to Tensor
         Means, and standard deviations that broadcast to them.
     noise : callable
-        Source of standard normals (`normal_noise`).
+        Source of standard normals (`normal_noise`); those of the factor come first.
+    factor : mapping of str to Tensor, optional
+        U by name: its columns along a first axis in front of those of the mean.
 
     Returns
     -------
     dict of str to Tensor
         The draw, in the dtypes of `mean`.
     """
-    return {name: _shifted(value, scale[name], noise(*value.shape)).to(value.dtype) for name, value in mean.items()}
+    return _drawn(_Law(mean, scale, factor, None if factor is None else noise(_rank(factor))), (), noise)
 
 
 def _shifted(mean: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
     return torch.addcmul(mean.to(noise.dtype), scale.to(noise.dtype), noise)
 
 
-#: (layer, means, scales, noise, input) to output; the layer is of a type that the rule knows.
-Rule: TypeAlias = Callable[[Any, Weights, Weights, Noise, Tensor], Tensor]
+@dataclass(frozen=True)
+class _Law:
+    """N(mean + U coefficients, diag(scale^2)); coefficients of shape (rank,), or (batch, rank) for a law an example."""
+
+    mean: Weights
+    scale: Weights
+    factor: Weights | None = None
+    coefficients: Tensor | None = None
+
+    def of_layer(self, name: str, layer: nn.Module) -> "_Law":
+        mean, scale = (_of_layer(name, layer, part) for part in (self.mean, self.scale))
+        return _Law(mean, scale, self.factor and _of_layer(name, layer, self.factor), self.coefficients)
+
+    def centre(self, name: str, kind: torch.dtype) -> Tensor:
+        mean = self.mean[name].to(kind)
+        if self.factor is None or self.coefficients is None:
+            return mean
+        return mean + torch.tensordot(self.coefficients, self.factor[name].to(kind), 1)
+
+
+def _rank(factor: Weights) -> int:
+    return len(next(iter(factor.values())))
+
+
+def _drawn(law: _Law, batch: tuple[int, ...], noise: Noise) -> dict[str, Tensor]:
+    """Draw weights: one set, or one for each example of a batch."""
+    drawn = {}
+    for name, mean in law.mean.items():
+        own = noise(*batch, *mean.shape)
+        drawn[name] = _shifted(law.centre(name, own.dtype), law.scale[name], own).to(mean.dtype)
+    return drawn
+
+
+#: (layer, law of its weights, noise, input) to output; the layer is of a type that the rule knows.
+Rule: TypeAlias = Callable[[Any, _Law, Noise, Tensor], Tensor]
 Layers: TypeAlias = dict[str, tuple[nn.Module, Rule]]
 
 
-def _linear(_: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _linear(_: Any, law: _Law, noise: Noise, x: Tensor) -> Tensor:
     # z = W x + b with independent Gaussian entries is, given x, Gaussian with independent entries. All in the type of
     # the noise: a variance rounded to bfloat16 is that of another Gaussian, whose divergence nobody counted.
-    own = noise(len(x), len(mean["weight"]))
+    own = noise(len(x), len(law.mean["weight"]))
     wide = x.to(own.dtype)
-    mean, scale = ({name: value.to(own.dtype) for name, value in part.items()} for part in (mean, scale))
+    mean, scale = ({name: value.to(own.dtype) for name, value in part.items()} for part in (law.mean, law.scale))
     bias_variance = scale["bias"].square() if "bias" in mean else None
     variance = F.linear(wide.square(), scale["weight"].square(), bias_variance)
     # The smallest float keeps the root's slope finite for an example whose inputs are all zero.
     deviation = (variance + torch.finfo(own.dtype).tiny).sqrt()
-    return _shifted(F.linear(wide, mean["weight"], mean.get("bias")), deviation, own).to(x.dtype)
+    centre = F.linear(wide, mean["weight"], mean.get("bias"))
+    if law.factor is not None and law.coefficients is not None:
+        columns = {name: value.to(own.dtype).flatten(0, 1) for name, value in law.factor.items()}
+        moves = F.linear(wide, columns["weight"], columns.get("bias")).unflatten(1, (-1, len(mean["weight"])))
+        centre = centre + torch.einsum("br,bro->bo", law.coefficients, moves)
+    return _shifted(centre, deviation, own).to(x.dtype)
 
 
-def _linear_positions(_: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _linear_positions(_: Any, law: _Law, noise: Noise, x: Tensor) -> Tensor:
     # The same weights act on every position of an example: draw them for real, one matrix an example.
-    own = draw_weights(_stacked(mean, len(x)), scale, noise)
+    own = _drawn(law, (len(x),), noise)
     z = x.flatten(1, -2) @ own["weight"].transpose(1, 2)
     z = z + own["bias"].unsqueeze(1) if "bias" in own else z
     return z.reshape(*x.shape[:-1], -1)
 
 
-def _convolution(layer: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _convolution(layer: Any, law: _Law, noise: Noise, x: Tensor) -> Tensor:
     # One kernel an example is a grouped convolution over a single image that holds the whole batch as channels.
     batch = len(x)
-    own = draw_weights(_stacked(mean, batch), scale, noise)
+    own = _drawn(law, (batch,), noise)
     padding: str | tuple[int, ...] = layer.padding
     if layer.padding_mode != "zeros":
         x, padding = F.pad(x, layer._reversed_padding_repeated_twice, mode=layer.padding_mode), (0,) * (x.ndim - 2)
@@ -147,9 +190,9 @@ def _convolution(layer: Any, mean: Weights, scale: Weights, noise: Noise, x: Ten
     return z.reshape(batch, -1, *z.shape[2:])
 
 
-def _normalisation(layer: Any, mean: Weights, scale: Weights, noise: Noise, x: Tensor) -> Tensor:
+def _normalisation(layer: Any, law: _Law, noise: Noise, x: Tensor) -> Tensor:
     # Normalise without the affine part, then let every example meet its own gain and offset.
-    own = draw_weights(_stacked(mean, len(x)), scale, noise)
+    own = _drawn(law, (len(x),), noise)
     if isinstance(layer, nn.LayerNorm):
         z = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
         places = (len(x), *(1,) * (x.ndim - 1 - len(layer.normalized_shape)), *layer.normalized_shape)
@@ -241,7 +284,7 @@ class PerExampleForward:
         shifted = {name: value * 1.25 + 0.01 for name, value in self.model.named_parameters()}
         still = {name: torch.zeros_like(value) for name, value in shifted.items()}
         kind = next(iter(still.values()))
-        with _replaced(layers, shifted, still, lambda *shape: kind.new_zeros(shape)):
+        with _replaced(layers, _Law(shifted, still), lambda *shape: kind.new_zeros(shape)):
             ours = self.model(example)
         truth = functional_call(self.model, shifted, (example,))
         return torch.allclose(ours, truth, rtol=1e-3, atol=1e-3 * float(truth.abs().max()))
@@ -261,8 +304,10 @@ class PerExampleForward:
         drawn = [layer for layer, rule in self._layers.values() if rule is not _linear]
         return sum(value.numel() for layer in drawn for value in layer.parameters(recurse=False))
 
-    def __call__(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise) -> Tensor:
-        """Evaluate a batch with one fresh draw of N(mean, diag(scale^2)) per example.
+    def __call__(
+        self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise, factor: Weights | None = None
+    ) -> Tensor:
+        """Evaluate a batch with one fresh draw of N(mean, diag(scale^2) + U U^T) per example.
 
         Parameters
         ----------
@@ -272,21 +317,29 @@ class PerExampleForward:
             The batch.
         noise : callable
             Source of standard normals (`normal_noise`), on the inputs' device.
+        factor : mapping of str to Tensor, optional
+            U by name: its columns along a first axis in front of those of the mean.
 
         Returns
         -------
         Tensor
-            The model's output; row i was computed with the i-th draw. Differentiable in `mean` and `scale`.
+            The model's output; row i was computed with the i-th draw. Differentiable in `mean`, `scale` and `factor`.
         """
-        room = max(1, _DRAW_BYTES // max(1, self._drawn * inputs.element_size()))
-        pieces = [self._evaluate(mean, scale, piece, noise) for piece in inputs.split(room)]
+        values = self._drawn
+        if factor is not None and self._layers is not None:  # where pre-activations are sampled, one a column
+            sampled = [name for name, (_, rule) in self._layers.items() if rule is _linear]
+            values += _rank(factor) * sum(len(mean[f"{name}.weight" if name else "weight"]) for name in sampled)
+        room = max(1, _DRAW_BYTES // max(1, values * inputs.element_size()))
+        pieces = [self._evaluate(mean, scale, piece, noise, factor) for piece in inputs.split(room)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
-    def _evaluate(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise) -> Tensor:
+    def _evaluate(self, mean: Weights, scale: Weights, inputs: Tensor, noise: Noise, factor: Weights | None) -> Tensor:
+        coefficients = None if factor is None else noise(len(inputs), _rank(factor))
+        law = _Law(mean, scale, factor, coefficients)
         if self._layers is not None:
-            with _replaced(self._layers, mean, scale, noise):
+            with _replaced(self._layers, law, noise):
                 return self.model(inputs)
-        own = draw_weights(_stacked(mean, len(inputs)), scale, noise)
+        own = _drawn(law, (len(inputs),), noise)
         if self._vmap:
             return self._vmapped(own, inputs)
         rows = [{name: value[row] for name, value in own.items()} for row in range(len(inputs))]
@@ -301,12 +354,11 @@ class PerExampleForward:
 
 
 @contextmanager
-def _replaced(layers: Layers, mean: Weights, scale: Weights, noise: Noise) -> Iterator[None]:
+def _replaced(layers: Layers, law: _Law, noise: Noise) -> Iterator[None]:
     try:
         for name, (layer, rule) in layers.items():
-            own_mean, own_scale = _of_layer(name, layer, mean), _of_layer(name, layer, scale)
             # An attribute of the instance hides the method of the class until it is deleted below.
-            layer.forward = _once(name, rule, layer, own_mean, own_scale, noise)
+            layer.forward = _once(name, rule, layer, law.of_layer(name, layer), noise)
         yield
     finally:
         for layer, _ in layers.values():
@@ -334,9 +386,7 @@ def _of_layer(name: str, layer: nn.Module, weights: Weights) -> dict[str, Tensor
     return {own: weights[prefix + own] for own, _ in layer.named_parameters(recurse=False)}
 
 
-def _once(
-    name: str, rule: Rule, layer: nn.Module, mean: Weights, scale: Weights, noise: Noise
-) -> Callable[[Tensor], Tensor]:
+def _once(name: str, rule: Rule, layer: nn.Module, law: _Law, noise: Noise) -> Callable[[Tensor], Tensor]:
     waiting = [rule]
 
     def forward(x: Tensor) -> Tensor:
@@ -345,6 +395,6 @@ def _once(
                 f"layer {name!r} must run once per pass, as it did when probed, but ran again. Give the model a depth "
                 "that does not depend on its input."
             )
-        return waiting.pop()(layer, mean, scale, noise, x)
+        return waiting.pop()(layer, law, noise, x)
 
     return forward

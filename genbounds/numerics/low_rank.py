@@ -86,14 +86,15 @@ def kl_low_rank(
         return diagonal
     rank = factor.shape[1]
     spread: list[float] = []
-    gram = rest = np.zeros((rank, rank))
+    gram: NDArray[np.float64] = np.zeros((rank, rank))
+    rest = gram
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, dimension, _ROWS):
             rows = factor[start : start + _ROWS].astype(np.float64)
             q, p = (scale[start : start + _ROWS].astype(np.float64)[:, None] for scale in scales)
             spread += np.square(rows / p).sum(axis=0).tolist()
             whitened = rows / q
-            gram, error = two_sum(gram, whitened.T @ whitened)
+            gram, error = map(np.asarray, two_sum(gram, whitened.T @ whitened))
             rest = rest + error
         gram = gram + rest
     if not math.isfinite(sum(spread)):

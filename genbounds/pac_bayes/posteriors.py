@@ -1,10 +1,15 @@
-"""Diagonal Gaussians over the weights of a network: the posterior Q and the prior P of a certificate."""
+"""Diagonal Gaussians over the weights of a network: the posterior Q and the prior P of a certificate.
+
+`law`, `kl`, `spread`, `sha256`, `save` and `parameters` are what evaluation and certificates ask of a posterior; a
+`genbounds.pac_bayes.low_rank.LowRankGaussian` has them too.
+"""
 
 import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +19,7 @@ from torch import Tensor
 from genbounds.models.state import save_state
 from genbounds.numerics import kl_diagonal
 
-__all__ = ["DiagonalGaussian"]
+__all__ = ["DiagonalGaussian", "parts_sha256", "read_parts", "save_parts"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,42 @@ class DiagonalGaussian:
         mean = {name: self.mean[name].to(device, dtype) for name in sorted(self.mean)}
         return mean, {name: self.scale[name].to(device, dtype).expand_as(value) for name, value in mean.items()}
 
+    def law(self, device: torch.device | str, dtype: torch.dtype) -> dict[str, Any]:
+        """Return what a draw needs, by the names of the arguments of `genbounds.models.randomness`.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            Where the model is evaluated.
+        dtype : torch.dtype
+            In what type.
+
+        Returns
+        -------
+        dict
+            ``mean`` and ``scale``, as `to` gives them.
+        """
+        return dict(zip(("mean", "scale"), self.to(device, dtype), strict=True))
+
+    def spread(self, centre: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return E|w - centre|^2 under this Gaussian: it settles which isotropic prior around `centre` is nearest.
+
+        Parameters
+        ----------
+        centre : mapping of str to Tensor
+            A point, by name of parameter.
+
+        Returns
+        -------
+        dict of str to float
+            The mean squared distance, parameter by parameter.
+        """
+        return {
+            name: float(self.scale[name].double().square().expand(value.shape).sum())
+            + float((value.double() - centre[name].double()).square().sum())
+            for name, value in self.mean.items()
+        }
+
     def kl(self, prior: "DiagonalGaussian") -> float:
         """Return KL(self || prior) in nats, in float64, rounded up.
 
@@ -132,13 +173,7 @@ class DiagonalGaussian:
         str
             64 hexadecimal digits.
         """
-        digest = hashlib.sha256()
-        for part, weights in (("mean", self.mean), ("scale", self.scale)):
-            for name in sorted(weights):
-                value = weights[name].contiguous()
-                digest.update(f"{part}:{name}:{value.dtype}:{tuple(value.shape)}\n".encode())
-                digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return parts_sha256({"mean": self.mean, "scale": self.scale})
 
     def save(self, path: str | Path) -> None:
         """Write the Gaussian as safetensors; an interrupted write leaves no half file.
@@ -148,9 +183,7 @@ class DiagonalGaussian:
         path : str or Path
             Target.
         """
-        tensors = {f"mean:{name}": value for name, value in self.mean.items()}
-        tensors |= {f"scale:{name}": value for name, value in self.scale.items()}
-        save_state(tensors, path)
+        save_parts({"mean": self.mean, "scale": self.scale}, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "DiagonalGaussian":
@@ -171,17 +204,76 @@ class DiagonalGaussian:
         ValueError
             If the file is no safetensors file with means and scales.
         """
-        parts: dict[str, dict[str, Tensor]] = {"mean": {}, "scale": {}}
-        try:
-            with safe_open(path, framework="pt") as file:
-                for key in file.keys():  # noqa: SIM118  (safe_open is no mapping)
-                    part, _, name = key.partition(":")
-                    parts[part][name] = file.get_tensor(key)
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(
-                f"{path} must be a Gaussian saved by genbounds (safetensors with mean: and scale:), got {error}."
-            ) from error
-        return cls(parts["mean"], parts["scale"])
+        return cls(**read_parts(path, ("mean", "scale")))
+
+
+def parts_sha256(parts: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Return a fingerprint of the parts of a Gaussian: names, dtypes, shapes and bits.
+
+    Parameters
+    ----------
+    parts : mapping of str to mapping of str to Tensor
+        Such as ``mean`` and ``scale``, in an order of their own; their tensors by name of parameter.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for part, weights in parts.items():
+        for name in sorted(weights):
+            value = weights[name].contiguous()
+            digest.update(f"{part}:{name}:{value.dtype}:{tuple(value.shape)}\n".encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_parts(parts: Mapping[str, Mapping[str, Tensor]], path: str | Path) -> None:
+    """Write the parts of a Gaussian as safetensors; an interrupted write leaves no half file.
+
+    Parameters
+    ----------
+    parts : mapping of str to mapping of str to Tensor
+        As in `parts_sha256`.
+    path : str or Path
+        Target.
+    """
+    save_state({f"{part}:{name}": value for part, own in parts.items() for name, value in own.items()}, path)
+
+
+def read_parts(path: str | Path, names: tuple[str, ...]) -> dict[str, dict[str, Tensor]]:
+    """Read what `save_parts` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    names : tuple of str
+        Parts that it must consist of.
+
+    Returns
+    -------
+    dict
+        The parts.
+
+    Raises
+    ------
+    ValueError
+        If the file is no safetensors file with these parts.
+    """
+    parts: dict[str, dict[str, Tensor]] = {name: {} for name in names}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118  (safe_open is no mapping)
+                part, _, name = key.partition(":")
+                parts[part][name] = file.get_tensor(key)
+    except (SafetensorError, KeyError) as error:
+        wanted = " and ".join(f"{name}:" for name in names)
+        raise ValueError(
+            f"{path} must be a Gaussian saved by genbounds (safetensors with {wanted}), got {error}."
+        ) from error
+    return parts
 
 
 def _flat(value: Tensor) -> np.ndarray:

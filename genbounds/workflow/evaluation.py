@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genbounds.models.examples import Data
 from genbounds.models.passes import count_errors, count_errors_fresh_draws, count_errors_shared_draw
-from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.workflow.store import Store
 
 __all__ = ["MONTE_CARLO", "SCHEMES", "Evaluation"]
@@ -78,7 +78,7 @@ class Evaluation:
     def gibbs_errors(
         self,
         name: str,
-        gaussian: DiagonalGaussian,
+        gaussian: Gaussian,
         indices: NDArray[np.int64],
         *,
         passes: int,
@@ -91,7 +91,7 @@ class Evaluation:
         ----------
         name : str
             What the counts are called in the store.
-        gaussian : DiagonalGaussian
+        gaussian : DiagonalGaussian or LowRankGaussian
             Where the networks are drawn from.
         indices : ndarray of int64
             Examples.
@@ -108,16 +108,14 @@ class Evaluation:
         list of int
             Errors of each pass.
         """
-        mean, scale = gaussian.to(self.device, self.dtype)
         count = partial(
             count_errors_fresh_draws if scheme == SCHEMES[0] else count_errors_shared_draw,
             self.model,
-            mean,
-            scale,
-            self.data,
-            indices,
+            data=self.data,
+            indices=indices,
             seed=self.seed,
             stage=stage or name,
+            **gaussian.law(self.device, self.dtype),
             **self._how,
         )
         return [

@@ -190,6 +190,91 @@ def spectrally_normed():
     return nn.Sequential(spectral_norm(nn.Linear(4, 4)), nn.Tanh())
 
 
+def columns(mean, rank=2, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    return {n: 0.3 * torch.randn(rank, *v.shape, generator=generator, dtype=v.dtype) for n, v in mean.items()}
+
+
+def moved(mean, factor, coefficients):
+    return {name: value + torch.einsum("r,r...->...", coefficients, factor[name]) for name, value in mean.items()}
+
+
+FACTORED = {
+    name: REAL_DRAWS[name] for name in ("conv-stride-groups", "linear-positions", "layer-norm-2d", "batch-norm")
+}
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_low_rank_real_draws_are_one_functional_call_an_example(name):
+    layer, shape = FACTORED[name]
+    torch.manual_seed(1)
+    model = nn.Sequential(layer, nn.Tanh()).double().eval()
+    inputs = torch.randn(5, *shape, dtype=torch.float64)
+    mean, scale = gaussian(model)
+    factor, noise = columns(mean), Recorder()
+    outputs = PerExampleForward(model, inputs)(mean, scale, inputs, noise, factor)
+    coefficients, *given = noise.given
+    assert coefficients.shape == (5, 2)
+    for row in range(5):
+        centre = moved(mean, factor, coefficients[row])
+        own = {key: centre[key] + scale[key] * drawn[row] for key, drawn in zip(mean, given, strict=True)}
+        torch.testing.assert_close(outputs[row], functional_call(model, own, (inputs[row : row + 1],))[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_low_rank_pre_activations_have_the_law_of_real_draws(bias):
+    # Given the coefficients a draw is diagonal around a moved mean: compare with the rule for that, row by row.
+    model = nn.Linear(4, 3, bias=bias).double().eval()
+    inputs = torch.randn(6, 4, dtype=torch.float64)
+    mean, scale = gaussian(model)
+    factor, noise = columns(mean), Recorder()
+    forward = PerExampleForward(model, inputs)
+    assert forward.rules == {"": "pre-activations"}
+    outputs = forward(mean, scale, inputs, noise, factor)
+    coefficients, own = noise.given
+    for row in range(6):
+        centre = moved(mean, factor, coefficients[row])
+        variance = inputs[row].square() @ scale["weight"].square().T + (scale["bias"].square() if bias else 0)
+        exact = F.linear(inputs[row], centre["weight"], centre.get("bias")) + variance.sqrt() * own[row]
+        torch.testing.assert_close(outputs[row], exact)
+
+
+def test_the_covariance_of_low_rank_draws():
+    # All entries of diag(s^2) + U U^T, cross-covariances of weight and bias included, by the moments of many draws.
+    model = nn.Linear(2, 2).double().eval()
+    mean, scale = gaussian(model)
+    factor = columns(mean, rank=1)
+    inputs = torch.tensor([[1.5, -0.5]], dtype=torch.float64).expand(200_000, 2)
+    outputs = PerExampleForward(model, inputs[:5])(mean, scale, inputs, Recorder(), factor)
+    x = inputs[0]
+    moves = F.linear(x, factor["weight"][0], factor["bias"][0])
+    exact = torch.outer(moves, moves) + torch.diag(x.square() @ scale["weight"].square().T + scale["bias"].square())
+    torch.testing.assert_close(torch.cov(outputs.T), exact, rtol=0.02, atol=0.005)
+    noise = Recorder(seed=1)
+    drawn = [draw_weights(mean, scale, noise, factor) for _ in range(20_000)]
+    real = torch.stack([F.linear(x, own["weight"], own["bias"]) for own in drawn])
+    torch.testing.assert_close(torch.cov(real.T), exact, rtol=0.05, atol=0.01)
+
+
+def test_low_rank_draws_without_a_rule_and_in_pieces(monkeypatch):
+    torch.manual_seed(0)
+    model = Bare().double().eval()
+    inputs = torch.randn(6, 4, dtype=torch.float64)
+    mean, scale = gaussian(model)
+    factor, noise = columns(mean), Recorder()
+    forward = PerExampleForward(model, inputs)
+    assert forward.rules == {"": "vmap"}
+    monkeypatch.setattr("genbounds.models.randomness._DRAW_BYTES", 2 * forward._drawn * 8)
+    outputs = forward(mean, scale, inputs, noise, factor)
+    per_piece = 1 + len(mean)
+    assert len(noise.given) == 3 * per_piece
+    for row in range(6):
+        coefficients, *given = noise.given[row // 2 * per_piece :][:per_piece]
+        centre = moved(mean, factor, coefficients[row % 2])
+        own = {key: centre[key] + scale[key] * drawn[row % 2] for key, drawn in zip(mean, given, strict=True)}
+        torch.testing.assert_close(outputs[row], functional_call(model, own, (inputs[row : row + 1],))[0])
+
+
 UNKNOWN = [
     *(Tied, Twice, Bare, BatchBehind, shared_parameter, nn.PReLU, ByKeyword, OfList),
     *(pruned, weight_normed, spectrally_normed),
@@ -364,6 +449,8 @@ def test_everything_stays_on_one_device(model, shape):
         forward = PerExampleForward.__new__(PerExampleForward)
         forward.model, forward._drawn, forward._vmap = model, 1, True
         forward._layers = forward._find_rules(inputs)
-        outputs = forward(mean, scale, inputs, lambda *shape: torch.empty(shape, device="cuda"))
-        assert outputs.device.type == "cuda"
-        assert len(outputs) == 5
+        factor = {name: torch.ones((2, *value.shape), device="cuda") for name, value in mean.items()}
+        for columns in (None, factor):
+            outputs = forward(mean, scale, inputs, lambda *shape: torch.empty(shape, device="cuda"), columns)
+            assert outputs.device.type == "cuda"
+            assert len(outputs) == 5

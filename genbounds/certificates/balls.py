@@ -6,9 +6,10 @@ nothing, and the precision is doubled until it does not.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
+from genbounds.certificates.claim import LISTS
 from genbounds.certificates.errors import CertificateError, shown
 from genbounds.certificates.twins import TWINS
 
@@ -39,6 +40,12 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "kl": (lambda x: x >= 0, "at least 0"),
     "code_length": (lambda x: x >= 0, "at least 0"),
     "delta": (lambda x: 0 < x < 1, "strictly between 0 and 1"),
+    "margin_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "spectral_norms": (lambda x: 0 < x < inf, "positive and finite"),
+    "frobenius_norms": (lambda x: 0 < x < inf, "positive and finite"),
+    "margin": (lambda x: 0 < x < inf, "positive and finite"),
+    "input_norm": (lambda x: 0 < x < inf, "positive and finite"),
+    "width": _whole(1),
     "lam": (lambda x: 0 < x < 2, "strictly between 0 and 2"),
     "C": (lambda x: x > 0, "positive"),
     "n": _whole(1),
@@ -58,9 +65,11 @@ def _ball(arb: Any, name: str, value: Any) -> Any:
 
 
 def _balls(arb: Any, name: str, value: Any) -> Any:
-    """Turn an input into balls: one, (value, how often) pairs for draws, or (candidate, share) pairs for a grid."""
+    """Turn an input into balls: one or a list; (value, how often) pairs for draws; (candidate, share) for a grid."""
     if name == "values" and isinstance(value, list):
         return [(_ball(arb, name, entry), times) for entry, times in Counter(value).items()]
+    if name in LISTS and isinstance(value, list):
+        return [_ball(arb, name, entry) for entry in value]
     if name == "C" and isinstance(value, Mapping):
         weights = [_ball(arb, name, weight) for weight in value["weights"]]
         total = sum(weights, arb(0))

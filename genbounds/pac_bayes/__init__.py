@@ -11,6 +11,7 @@ from genbounds.pac_bayes.language_models import (
     token_level,
     token_level_kl,
 )
+from genbounds.pac_bayes.margins import neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
 from genbounds.pac_bayes.tempered import catoni
@@ -23,12 +24,14 @@ __all__ = [
     "monte_carlo_betting",
     "monte_carlo_binomial",
     "monte_carlo_kl",
+    "neyshabur_spectral",
     "occam_binomial",
     "occam_kl",
     "quadratic",
     "seeger_xi",
     "subsampled_occam",
     "subsampled_occam_hoeffding",
+    "spectral_complexity",
     "test_set_kl",
     "thiemann",
     "token_level",

@@ -49,6 +49,11 @@ class Assumption(Enum):
     DETERMINISTIC_EVALUATION = (
         "A predictor gives the same output for the same input each time, whatever else is in its batch."
     )
+    HOMOGENEOUS_NETWORK = (
+        "The network alternates matrices without biases and activations on single coordinates that are 1-Lipschitz and "
+        "positively homogeneous, such as ReLU; its depth and width were fixed without looking at the n examples."
+    )
+    INPUTS_BOUNDED = "No input that the distribution can yield has a Euclidean norm above the stated one."
     SUBSAMPLE_AFTER_PREDICTOR = (
         "The examples on which the risk was estimated were drawn uniformly from the sample, with or without "
         "replacement, after the predictor was fixed and by randomness of their own; their number was fixed before, and "

@@ -28,6 +28,12 @@ ARGUMENTS = {
     "tokens": st.integers(1, 10**9),
     "lam": st.floats(1e-3, 1.999),
     "values": st.lists(st.floats(0, 1), min_size=1, max_size=40),
+    "margin_risk": RISKS,
+    "spectral_norms": st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    "frobenius_norms": st.lists(st.floats(0.1, 30), min_size=3, max_size=3),
+    "margin": st.floats(1e-3, 1e3),
+    "input_norm": st.floats(1e-2, 1e2),
+    "width": st.integers(2, 10**4),
 }
 GRIDS = st.lists(st.tuples(st.floats(1e-3, 30), st.floats(0.1, 10)), min_size=1, max_size=5).map(
     lambda pairs: {"grid": [c for c, _ in pairs], "weights": [weight for _, weight in pairs]}

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from genbounds.certificates.twins.registry import kl_inverse, twin
+from genbounds.certificates.twins.registry import kl_inverse, log_xi, twin
 
 if TYPE_CHECKING:
     from flint import arb
@@ -20,10 +20,7 @@ def _maurer(value: "arb", risk: "arb", kl: "arb", n: "arb", delta: "arb") -> "ar
 
 @twin("pac_bayes.seeger_xi")
 def _seeger_xi(value: "arb", risk: "arb", kl: "arb", n: "arb", delta: "arb") -> "arb":
-    # Expanding the incomplete gamma function, e^n n^-n Gamma(n + 1, n) = sum_k n! / ((n - k)! n^k), which equals
-    # xi(n); the logarithm is taken before the huge factors meet.
-    log_xi = n.gamma_upper(n + 1).log() + n - n * n.log()
-    return kl_inverse(value, risk, (kl + log_xi - delta.log()) / n)
+    return kl_inverse(value, risk, (kl + log_xi(n) - delta.log()) / n)
 
 
 @twin("pac_bayes.mcallester")

@@ -8,7 +8,7 @@ from genbounds.certificates.errors import CertificateError
 if TYPE_CHECKING:
     from flint import arb
 
-__all__ = ["TWINS", "binomial", "kl", "kl_inverse", "kl_upper", "twin"]
+__all__ = ["TWINS", "binomial", "kl", "kl_inverse", "kl_upper", "log_xi", "twin"]
 
 #: From a theorem's name to its twin.
 TWINS: dict[str, Callable[..., "arb"]] = {}
@@ -105,6 +105,24 @@ def kl_upper(q: "arb", c: "arb") -> "arb":
         else:
             break
     return q.union(low).union(high) if low <= q.upper() else low.union(high)
+
+
+def log_xi(n: "arb") -> "arb":
+    """Return ln xi(n), the constant of the PAC-Bayes-kl theorem.
+
+    Parameters
+    ----------
+    n : arb
+        A whole number, at least 1.
+
+    Returns
+    -------
+    arb
+        In nats.
+    """
+    # Expanding the incomplete gamma function, e^n n^-n Gamma(n + 1, n) = sum_k n! / ((n - k)! n^k), which equals
+    # xi(n); the logarithm is taken before the huge factors meet.
+    return n.gamma_upper(n + 1).log() + n - n * n.log()
 
 
 def binomial(value: "arb", errors: "arb", n: "arb", log_level: "arb") -> "arb":

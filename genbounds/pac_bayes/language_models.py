@@ -294,8 +294,8 @@ def token_level_kl(risk: ArrayLike, code_length: ArrayLike, tokens: ArrayLike, d
     probability at most exp(-m c). A union over the m values u = 0, 1/m, ..., 1 - 1/m and over the codes ends it.
 
     The union over u is not an artefact: t may not depend on p, which the process decides on its way. `occam_kl`, with m
-    for n, fails on an adapted process of ten tokens with probability 1.07 delta at delta = 0.05, and on one of eighty
-    with 1.55 delta. For independent tokens p is fixed, and `occam_kl` holds.
+    for n, fails on an adapted process of ten tokens with probability 1.07 delta at delta = 0.05, and on one of forty
+    with 1.35 delta. For independent tokens p is fixed, and `occam_kl` holds.
 
     ln(m) against code lengths of thousands of nats is nothing: it is below `token_level` for all but short codes and
     risks near 1/2. Not covered: what is not covered there.

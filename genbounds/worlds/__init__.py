@@ -15,9 +15,9 @@ from genbounds.worlds.failures import (
     shared_draws_attack,
 )
 from genbounds.worlds.finite import FiniteWorld, coins, lone_predictor, shattered_points
+from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.processes import process_attack
 from genbounds.worlds.subsamples import subsample_attack
-from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 
 __all__ = [
     "WORLDS",

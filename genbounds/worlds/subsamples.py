@@ -14,11 +14,11 @@ from genbounds.worlds.finite import FiniteWorld
 __all__ = ["subsample_attack"]
 
 
-def _hypergeometric_law(drawn: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the probability of each row of `drawn` when it is dealt from each row of `counts`."""
-    m, k = int(counts[0].sum()), int(drawn[0].sum())
-    ways = np.array([[comb(held, taken) for taken in range(k + 1)] for held in range(m + 1)], dtype=np.float64)
-    return ways[counts[:, None, :], drawn[None]].prod(axis=-1) / comb(m, k)
+def _hypergeometric_law(drawn: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the probability of each row of `drawn` when it is dealt from each row of `held`."""
+    m, k = int(held[0].sum()), int(drawn[0].sum())
+    ways = np.array([[comb(many, few) for few in range(k + 1)] for many in range(m + 1)], dtype=np.float64)
+    return ways[held[:, None, :], drawn[None]].prod(axis=-1) / comb(m, k)
 
 
 def subsample_attack(
@@ -55,11 +55,16 @@ def subsample_attack(
         sample; slack of that hypothesis.
     """
     counts, weights = world.samples(documents)
-    drawn = count_vectors(subsample, len(world.probabilities))
-    law = multinomial_law(drawn, counts / documents) if replacement else _hypergeometric_law(drawn, counts)
-    estimates = world.empirical_risks(drawn)
-    excess = np.asarray(bound(estimates, -np.log(world.prior), documents, subsample, delta)) - world.risks
-    chances, slacks = law @ (excess < -MARGIN), law @ excess
+    chances, slacks = np.empty((2, len(counts), len(world.prior)))
+    for chosen, (losses, risk, prior) in enumerate(zip(world.losses, world.risks, world.prior, strict=True)):
+        # Points with equal losses are one: k draws of a 0-1 loss have k + 1 outcomes.
+        levels, level = np.unique(losses, return_inverse=True)
+        held = counts @ (level[:, None] == np.arange(len(levels)))
+        drawn = count_vectors(subsample, len(levels))
+        law = multinomial_law(drawn, held / documents) if replacement else _hypergeometric_law(drawn, held)
+        estimates = np.minimum(drawn @ levels / subsample, 1.0)
+        excess = np.asarray(bound(estimates, -np.log(prior), documents, subsample, delta)) - risk
+        chances[:, chosen], slacks[:, chosen] = law @ (excess < -MARGIN), law @ excess
     worst = chances.argmax(axis=1)[:, None]
     failure, slack = (np.take_along_axis(table, worst, axis=1)[:, 0] for table in (chances, slacks))
     name = f"{world.name}, {subsample} of {documents} drawn {'with' if replacement else 'without'} replacement"

@@ -23,6 +23,7 @@ def _attack_subsampled(bound: Bound, delta: float) -> Iterator[Attack]:
         for part in (2, 6):
             for replacement in (True, False):
                 yield subsample_attack(bound, world, 6, part, delta, replacement=replacement)
+    yield subsample_attack(bound, shattered_points(6), 6, 100, delta)
 
 
 @attacks("risk", "code_length", "tokens", "delta")

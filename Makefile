@@ -59,6 +59,7 @@ docs: $(VENV)/.installed-digits
 bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/numerics.py
 	$(BIN)/python benchmarks/monte_carlo.py
+	$(BIN)/python benchmarks/peers.py
 ifdef MNIST
 	$(BIN)/python benchmarks/mnist_certificate.py benchmarks/output --data $(MNIST)
 else

@@ -314,7 +314,7 @@ def is_event(loss: str) -> bool:
 
 
 def check_code(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[str]:
-    """Check that every bit of a predictor's code is paid for.
+    """Check that every bit or nat of a predictor's code is paid for.
 
     Parameters
     ----------
@@ -331,16 +331,26 @@ def check_code(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[str
     coded = [claim for claim in basis if Assumption.PREFIX_FREE_CODE in get(claim.theorem).assumes]
     if certificate.code is None:
         return
-    bits = whole("code.bits", certificate.code.get("bits"))
     parts = table("code.parts", certificate.code.get("parts"))
-    total = sum(whole(f"code.parts.{name}", part) for name, part in parts.items())
-    if total != bits:
-        yield f"its parts add up to {total:,} bits, not {bits:,}."
+    if "nats" in certificate.code:
+        nats = Fraction(number("code.nats", certificate.code["nats"], lowest=0))
+        total = sum(Fraction(number(f"code.parts.{name}", part, lowest=0)) for name, part in parts.items())
+        length = f"{float(nats)!r} nats are"
+        if total > nats:
+            yield f"its parts add up to {float(total)!r} nats, not {float(nats)!r}."
+        if "bits" in certificate.code:
+            yield "it is in bits or in nats, not in both."
+    else:
+        bits = whole("code.bits", certificate.code.get("bits"))
+        nats = bits * _LN_2
+        length = f"{bits:,} bits are {float(nats)!r} nats,"
+        if (whole_total := sum(whole(f"code.parts.{name}", part) for name, part in parts.items())) != bits:
+            yield f"its parts add up to {whole_total:,} bits, not {bits:,}."
     if not coded:
         yield "there is a code, but the headline rests on no theorem that pays for one."
     for claim in coded:
-        if Fraction(claim.inputs["code_length"]) < bits * _LN_2:
-            yield f"{bits:,} bits are {float(bits * _LN_2)!r} nats, more than the claim {claim.id!r} pays."
+        if Fraction(claim.inputs["code_length"]) < nats:
+            yield f"{length} more than the claim {claim.id!r} pays."
 
 
 def check_ledger(ledger: Ledger, claims: Sequence[Claim], basis: Sequence[Claim]) -> Iterator[str]:

@@ -62,8 +62,8 @@ class Certificate:
     versions : mapping of str to str
         Software that made it.
     code : mapping or None
-        For a predictor chosen by its code: ``bits``, whole, ``parts``, from what was coded to its bits, and
-        ``sha256`` of the message.
+        For a predictor chosen by its code: its length, ``bits``, whole, or ``nats``, ``parts``, from what was coded to
+        its part of that length, and ``sha256`` of the message.
     digest : str
         Digest that the file carried; computed for a new certificate. ``dataclasses.replace`` must be given
         ``digest=""`` to have it computed anew.

@@ -98,6 +98,11 @@ def _drawn(certificate: Certificate) -> str:
     return ""
 
 
+def _amount(length: float) -> str:
+    """Show whole bits, or nats rounded up."""
+    return f"{length:,}" if isinstance(length, int) else printed(length, 4)
+
+
 def _lines(certificate: Certificate) -> Iterator[str]:
     basis = certificate.basis
     headline = basis[-1]
@@ -131,8 +136,9 @@ def _lines(certificate: Certificate) -> Iterator[str]:
     kl = f", KL(Q||P) = {headline.inputs['kl']:.5g} nats" if "kl" in headline.inputs else ""
     yield f"The probability is over the draw of the {examples(certificate):,} examples of the bound{drawn}."
     if certificate.code is not None:
-        parts = ", ".join(f"{name} {bits:,}" for name, bits in certificate.code["parts"].items())
-        yield f"The predictor is what its code of {certificate.code['bits']:,} bits decodes to: {parts}."
+        unit = "nats" if "nats" in certificate.code else "bits"
+        parts = ", ".join(f"{name} {_amount(length)}" for name, length in certificate.code["parts"].items())
+        yield f"The predictor is what its code of {_amount(certificate.code[unit])} {unit} decodes to: {parts}."
     yield f"By {theorem.name} ({theorem.reference}, {theorem.locator}): {theorem.formula}{kl}."
     if (certificate.draws or {}).get("scheme") == "exact":
         yield "The empirical risk in it is stated as exact: no Monte-Carlo step, and nothing paid for one."

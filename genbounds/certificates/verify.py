@@ -101,7 +101,7 @@ def _findings(certificate: Certificate) -> Iterator[Finding]:
         "draws", "they are counted once.", lambda: accounting.check_draws(certificate, certificate.claims)
     )
     if certificate.code is not None:
-        yield from _found("code", "every bit is paid for.", lambda: accounting.check_code(certificate, basis))
+        yield from _found("code", "all of its length is paid for.", lambda: accounting.check_code(certificate, basis))
     yield from _argument("", certificate, certificate)
     yield from _found(
         "ledger",

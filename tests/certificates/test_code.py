@@ -82,3 +82,29 @@ def test_a_code_needs_a_theorem_that_pays_for_it(certificate):
 def test_a_code_is_a_table():
     with pytest.raises(CertificateError, match="code must be a table"):
         coded(code=[1, 2])
+
+
+def in_nats(nats=42.5, parts=None, code_length=42.5, **changes):
+    code = {"nats": nats, "parts": parts or {"science": 30.25, "games": 12.25}, "sha256": "1" * 64}
+    return coded(code=code | changes, code_length=code_length)
+
+
+def test_nats_are_accepted_and_told():
+    assert verify(in_nats()).ok, str(verify(in_nats()))
+    assert verify(in_nats(code_length=50.0)).ok  # to pay more is no lie
+    assert "its code of 42.5 nats decodes to: science 30.25, games 12.25." in str(in_nats())
+
+
+@pytest.mark.parametrize(
+    ("forged", "complaint"),
+    [
+        ({"code_length": math.nextafter(42.5, 0)}, "42.5 nats are more than the claim 'risk' pays."),
+        ({"nats": 12.25, "code_length": 12.25}, "its parts add up to 42.5 nats, not 12.25."),
+        ({"parts": {"science": 30.25, "games": math.nextafter(12.25, 13)}}, "its parts add up to 42.5"),
+        ({"parts": {"science": 62.5, "games": -20.0}}, "code.parts.games must be a number of at least 0"),
+        ({"bits": 3}, "it is in bits or in nats, not in both."),
+    ],
+)
+def test_nats_that_are_not_paid(forged, complaint):
+    (sentence,) = refused(in_nats(**forged))
+    assert complaint in sentence

@@ -8,8 +8,11 @@ from typing import Any
 
 _HOME = {
     "FullSpace": "parametrisations",
+    "LoRA": "adapters",
     "Parametrisation": "parametrisations",
     "RandomSubspace": "parametrisations",
+    "SubLoRA": "adapters",
+    "linear_weights": "adapters",
 }
 
 __all__ = sorted(_HOME)

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from genbounds.numerics import count
 
-__all__ = ["KINDS", "FullSpace", "Parametrisation", "RandomSubspace", "rebuild", "unit"]
+__all__ = ["KINDS", "FullSpace", "Parametrisation", "RandomSubspace", "rebuild", "signs", "unit"]
 
 #: Where each kind of parametrisation is at home. The order is that of their numbers in a message: append only.
 KINDS = {
     "full": "genbounds.compression.parametrisations:FullSpace",
     "random subspace": "genbounds.compression.parametrisations:RandomSubspace",
+    "lora": "genbounds.compression.adapters:LoRA",
+    "sublora": "genbounds.compression.adapters:SubLoRA",
 }
 
 
@@ -206,8 +208,8 @@ class RandomSubspace:
         high = math.isqrt(parameters - 1) + 1
         wide = -(-parameters // high)
         source = np.random.PCG64(self.seed)
-        self._left = _signs(source, high, rows)
-        self._right = _signs(source, self._columns, wide)
+        self._left = signs(source, high, rows)
+        self._right = signs(source, self._columns, wide)
         self._rows = rows
         self._placed: dict[tuple[torch.device, torch.dtype], tuple[dict[str, Tensor], Tensor, Tensor]] = {}
 
@@ -254,7 +256,21 @@ class RandomSubspace:
         return self._placed[key]
 
 
-def _signs(source: np.random.PCG64, rows: int, columns: int) -> Tensor:
+def signs(source: np.random.PCG64, rows: int, columns: int) -> Tensor:
+    """Return a matrix of random signs: the raw bits of a generator, the same on every machine.
+
+    Parameters
+    ----------
+    source : PCG64
+        Generator; it moves on.
+    rows, columns : int
+        Shape.
+
+    Returns
+    -------
+    Tensor of int8, shape (rows, columns)
+        1 and -1.
+    """
     words = np.atleast_1d(source.random_raw(-(-rows * columns // 64))).astype("<u8")
     bits = np.unpackbits(words.view(np.uint8), bitorder="little")[: rows * columns]
     return torch.from_numpy(bits.reshape(rows, columns).astype(np.int8) * 2 - 1)

@@ -4,6 +4,7 @@ from genbounds.numerics.betting import betting_grid, betting_upper
 from genbounds.numerics.binary_kl import binary_kl, kl_lower, kl_upper
 from genbounds.numerics.binomial import binomial_lower, binomial_upper, log_binomial_cdf
 from genbounds.numerics.checks import Float64, confidence, count, log_probability, nonnegative, unit_interval
+from genbounds.numerics.gaussian_argmax import argmax_error, pairwise_error
 from genbounds.numerics.gaussians import (
     kl_diagonal,
     kl_full,
@@ -19,6 +20,7 @@ from genbounds.numerics.rounding import round_down, round_up
 
 __all__ = [
     "Float64",
+    "argmax_error",
     "betting_grid",
     "betting_upper",
     "binary_kl",
@@ -38,6 +40,7 @@ __all__ = [
     "log_two_sqrt",
     "log_xi",
     "nonnegative",
+    "pairwise_error",
     "renyi_diagonal",
     "renyi_full",
     "round_down",

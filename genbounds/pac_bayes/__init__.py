@@ -14,11 +14,14 @@ from genbounds.pac_bayes.language_models import (
 from genbounds.pac_bayes.margins import neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
+from genbounds.pac_bayes.recursive import forward_backward, informed_excess, recursive_step
 from genbounds.pac_bayes.tempered import catoni
 
 __all__ = [
     "catoni",
     "clopper_pearson",
+    "forward_backward",
+    "informed_excess",
     "maurer",
     "mcallester",
     "monte_carlo_betting",
@@ -28,10 +31,11 @@ __all__ = [
     "occam_binomial",
     "occam_kl",
     "quadratic",
+    "recursive_step",
     "seeger_xi",
+    "spectral_complexity",
     "subsampled_occam",
     "subsampled_occam_hoeffding",
-    "spectral_complexity",
     "test_set_kl",
     "thiemann",
     "token_level",

@@ -19,7 +19,15 @@ class Assumption(Enum):
     )
     LOSS_IN_UNIT_INTERVAL = "The loss lies in [0, 1] for every predictor and every example."
     ZERO_ONE_LOSS = "The loss is 0 or 1, so that the empirical risk is a number of errors divided by n."
+    LOSS_HAS_LEVELS = (
+        "The levels were fixed without looking at any of the n examples, no loss lies outside them, and a loss between "
+        "two of them was counted as the higher one."
+    )
     PRIOR_INDEPENDENT_OF_SAMPLE = "The prior was fixed without looking at any of the n examples."
+    PRIORS_OF_OTHER_HALVES = (
+        "The sample was cut in two halves before it was looked at, and the prior that is judged by one half was fixed "
+        "without looking at any of its examples."
+    )
     PREDICTOR_INDEPENDENT_OF_SAMPLE = (
         "The predictor was fixed without looking at any of the n examples: not for training, not for early "
         "stopping, not for choosing among predictors."
@@ -49,11 +57,9 @@ class Assumption(Enum):
     DETERMINISTIC_EVALUATION = (
         "A predictor gives the same output for the same input each time, whatever else is in its batch."
     )
-    HOMOGENEOUS_NETWORK = (
-        "The network alternates matrices without biases and activations on single coordinates that are 1-Lipschitz and "
-        "positively homogeneous, such as ReLU; its depth and width were fixed without looking at the n examples."
+    PREDICTABLE_WEIGHTS = (
+        "The examples were weighed in the order in which they came, each by a weight that was fixed before it was seen."
     )
-    INPUTS_BOUNDED = "No input that the distribution can yield has a Euclidean norm above the stated one."
     SUBSAMPLE_AFTER_PREDICTOR = (
         "The examples on which the risk was estimated were drawn uniformly from the sample, with or without "
         "replacement, after the predictor was fixed and by randomness of their own; their number was fixed before, and "
@@ -63,3 +69,8 @@ class Assumption(Enum):
         "The tokens stand in the order in which they came about, and their number was fixed before; the loss at each "
         "position depends on the predictor and on the tokens up to that position alone."
     )
+    HOMOGENEOUS_NETWORK = (
+        "The network alternates matrices without biases and activations on single coordinates that are 1-Lipschitz and "
+        "positively homogeneous, such as ReLU; its depth and width were fixed without looking at the n examples."
+    )
+    INPUTS_BOUNDED = "No input that the distribution can yield has a Euclidean norm above the stated one."

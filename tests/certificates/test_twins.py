@@ -18,7 +18,16 @@ DELTAS = st.floats(1e-9, 0.999)
 ARGUMENTS = {
     "risk": RISKS,
     "subsample_risk": RISKS,
+    "previous": RISKS,
+    "reference": RISKS,
+    "gamma": RISKS,
+    "frequency_0": RISKS,
+    "frequency_1": RISKS,
+    "frequency_2": RISKS,
+    "frequency_3": RISKS,
     "kl": st.floats(0, 1e5) | st.sampled_from([0.0, 1e-9]),
+    "kl_forward": st.floats(0, 1e5) | st.just(0.0),
+    "kl_backward": st.floats(0, 1e5) | st.just(0.0),
     "code_length": st.floats(0, 1e5) | st.just(0.0),
     "delta": DELTAS,
     "n": st.integers(1, 10**6),
@@ -47,6 +56,8 @@ def inputs(draw, theorem):
     if "errors" in arguments:
         trials = drawn["n" if "n" in arguments else "draws"]
         drawn["errors"] = draw(st.integers(0, trials) | st.integers(0, min(trials, 50)))
+    if "kl_forward" in arguments:
+        drawn["n"] += 1  # two halves
     if "C" in arguments:
         drawn["C"] = draw(st.floats(1e-3, 30) | GRIDS)
     return {name: drawn[name] for name in arguments}

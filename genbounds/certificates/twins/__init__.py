@@ -6,7 +6,7 @@ theorem's bound. Where the bound is the inverse of a function, the function is e
 is inverted. Values of 1 and more never get here: no average of losses in [0, 1] is larger.
 """
 
-from genbounds.certificates.twins import deterministic, gibbs, language_models, margins, monte_carlo
+from genbounds.certificates.twins import deterministic, gibbs, language_models, margins, monte_carlo, recursive
 from genbounds.certificates.twins.registry import TWINS, twin
 
-__all__ = ["TWINS", "deterministic", "gibbs", "language_models", "margins", "monte_carlo", "twin"]
+__all__ = ["TWINS", "deterministic", "gibbs", "language_models", "margins", "monte_carlo", "recursive", "twin"]

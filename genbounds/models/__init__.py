@@ -17,6 +17,7 @@ _HOME = {
     "StochasticData": "guards",
     "apply_state": "state",
     "build_model": "factory",
+    "causal_language_model": "hugging_face",
     "load_checkpoint": "checkpoint",
     "load_data": "data",
     "load_exported": "exported",
@@ -24,6 +25,8 @@ _HOME = {
     "repeated_examples": "splits",
     "save_state": "state",
     "state_sha256": "state",
+    "text_classifier": "hugging_face",
+    "tokenise": "hugging_face",
 }
 
 __all__ = sorted(_HOME)

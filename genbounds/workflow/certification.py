@@ -35,7 +35,7 @@ from genbounds.version import __version__
 from genbounds.workflow.composition import HEADLINE, error_estimate, gibbs_argument, holdout_comparison
 from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
 from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior
-from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks
+from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks, stratification_notes
 from genbounds.workflow.store import Store
 
 __all__ = ["PRIORS", "certify"]
@@ -214,6 +214,9 @@ def certify(
 
     prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in used else []
     statuses = _statuses(p, networks)
+    stratified = stratification_notes(source, assigned) if roles is not None else ()
+    if stratified:
+        statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
     certificate = Certificate(
         **argument("posterior", q, kl),
         sample=Sample.of(len(source), {role: assigned.indices(role) for role in used}, content),
@@ -262,7 +265,7 @@ def certify(
             ),
         ),
         estimates=_test_estimates(evaluation, q, assigned),
-        notes=(*source.notes, *_repetitions(source, assigned)),
+        notes=(*source.notes, *stratified, *_repetitions(source, assigned)),
         versions=versions,
     )
     if folder is not None:

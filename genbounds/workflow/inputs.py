@@ -17,8 +17,12 @@ from genbounds.models.factory import build_model
 from genbounds.models.randomness import stream
 from genbounds.models.splits import Roles
 from genbounds.models.state import apply_state
+from genbounds.models.stratification import chance_of_proportions
 
-__all__ = ["Networks", "State", "assign_roles", "build", "gather_networks"]
+__all__ = ["Networks", "State", "assign_roles", "build", "gather_networks", "stratification_notes"]
+
+#: Roles that share out all classes more evenly than one random split in a hundred are taken for stratified.
+_TOO_EVEN = 0.01
 
 #: Weights, by file or in memory.
 State: TypeAlias = str | Path | Mapping[str, Tensor]
@@ -211,3 +215,30 @@ def assign_roles(
         if not roles.count(role):
             raise ValueError(f"roles must give examples to {role!r}, got none. Split the data anew.")
     return roles
+
+
+def stratification_notes(data: Data, roles: Roles) -> tuple[str, ...]:
+    """Say so if given roles look like a stratified split, which voids independence; nobody can see how they were made.
+
+    Parameters
+    ----------
+    data : Data
+        The examples.
+    roles : Roles
+        Their roles, as given by the user.
+
+    Returns
+    -------
+    tuple of str
+        A sentence for the certificate's notes, or nothing.
+    """
+    classes = data.targets
+    if classes is None:
+        classes = torch.cat([targets for _, _, targets in data.batches(range(len(data)), 512)])
+    chance = chance_of_proportions(classes.cpu().numpy(), roles)
+    if chance >= _TOO_EVEN:
+        return ()
+    return (
+        "The roles prior and bound share out every class in proportion, as a stratified split does and a random one "
+        f"does with probability {chance:.1g}: the examples of the bound are then not independent.",
+    )

@@ -35,6 +35,9 @@ def _whole(least: int) -> tuple[Callable[[float], bool], str]:
 #: What each argument must be, by its name, which means the same in every theorem.
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "gibbs_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "tandem_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "agreement": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "subsample_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "values": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "previous": (lambda x: 0 <= x <= 1, "in [0, 1]"),
@@ -44,10 +47,20 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "frequency_1": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "frequency_2": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "frequency_3": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "frequencies": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "variance": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "second_moment": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "excess_above": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "shortfall_below": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "mu": (lambda x: 0 < x < 1, "strictly between 0 and 1"),
+    "weights": (lambda x: 0 < x < inf, "positive and finite"),
+    "weight_sum": (lambda x: 0 < x < inf, "positive and finite"),
+    "weight_squares": (lambda x: 0 < x < inf, "positive and finite"),
     "kl": (lambda x: x >= 0, "at least 0"),
     "kl_forward": (lambda x: x >= 0, "at least 0"),
     "kl_backward": (lambda x: x >= 0, "at least 0"),
     "code_length": (lambda x: x >= 0, "at least 0"),
+    "renyi": (lambda x: x >= 0, "at least 0"),
     "delta": (lambda x: 0 < x < 1, "strictly between 0 and 1"),
     "margin_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "spectral_norms": (lambda x: 0 < x < inf, "positive and finite"),
@@ -57,6 +70,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "width": _whole(1),
     "lam": (lambda x: 0 < x < 2, "strictly between 0 and 2"),
     "C": (lambda x: x > 0, "positive"),
+    "b": (lambda x: x > 0, "positive"),
     "n": _whole(1),
     "draws": _whole(1),
     "documents": _whole(1),
@@ -79,8 +93,8 @@ def _balls(arb: Any, name: str, value: Any) -> Any:
         return [(_ball(arb, name, entry), times) for entry, times in Counter(value).items()]
     if name in LISTS and isinstance(value, list):
         return [_ball(arb, name, entry) for entry in value]
-    if name == "C" and isinstance(value, Mapping):
-        weights = [_ball(arb, name, weight) for weight in value["weights"]]
+    if isinstance(value, Mapping) and "grid" in value:
+        weights = [_ball(arb, "weights", weight) for weight in value["weights"]]
         total = sum(weights, arb(0))
         return [(_ball(arb, name, c), weight / total) for c, weight in zip(value["grid"], weights, strict=True)]
     return _ball(arb, name, value)
@@ -118,7 +132,7 @@ def is_above(theorem: str, inputs: Mapping[str, Any], value: float) -> bool | No
     for precision in PRECISIONS:
         with flint.ctx.workprec(precision):
             balls = {name: _balls(flint.arb, name, given) for name, given in inputs.items()}
-            if value >= 1:  # every theorem here bounds an average of losses in [0, 1]
+            if value >= max(inputs.get("levels", [1])):  # a bound on an average of losses in [0, 1], or of these levels
                 return True
             excess = TWINS[theorem](flint.arb(value), **balls)
             if excess >= 0:
@@ -147,6 +161,6 @@ def slack(theorem: str, inputs: Mapping[str, Any], value: float) -> float:
         is not above the bound any more; 1 if there is none.
     """
     for part in (1e-12, 1e-9, 1e-6, 1e-3, 1e-2, 1e-1):
-        if not is_above(theorem, inputs, value * (1 - part)):
+        if not is_above(theorem, inputs, value - part * abs(value)):
             return part
     return 1.0

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from genbounds.numerics import Float64, confidence, count, nonnegative, round_up
-from genbounds.theorems import Assumption, Limit
+from genbounds.theorems import Assumption, Grid, Limit
 
-__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "code_cost", "complexity"]
+__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "code_cost", "complexity", "on_grid"]
 
 #: What a Monte Carlo step limits.
 EMPIRICAL_GIBBS_RISK = "empirical Gibbs risk on the bound sample"
@@ -80,3 +80,31 @@ def code_cost(code_length: ArrayLike, delta: ArrayLike) -> Float64:
     """
     code_length = nonnegative("code_length", code_length, "It is ln(1 / P(h)) in nats, and P(h) is at most 1.")
     return round_up(code_length - np.log(confidence("delta", delta)), 5)
+
+
+@np.errstate(over="ignore")  # a KL near the largest float overflows to infinity, which is an upper bound
+def on_grid(bound: Callable[[Float64, float], Float64], kl: ArrayLike, grid: Grid) -> Float64:
+    """Return the smallest of a bound's values on a grid, each candidate paying for its share of delta.
+
+    Parameters
+    ----------
+    bound : callable
+        From KL(Q || P) and a candidate to a bound that increases in KL + ln(1 / delta) alone.
+    kl : array_like
+        KL(Q || P) in nats, at least 0.
+    grid : Grid
+        The candidates.
+
+    Returns
+    -------
+    float64 or ndarray
+        A bound at the delta of all candidates together.
+
+    Raises
+    ------
+    ValueError
+        If `kl` is NaN or negative.
+    """
+    kl = nonnegative("kl", kl)
+    paid = zip(grid.costs, grid.values, strict=True)
+    return np.minimum.reduce([bound(round_up(kl + cost, 1), value) for cost, value in paid])

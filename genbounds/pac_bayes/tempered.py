@@ -6,8 +6,8 @@ Notation and rounding as in `genbounds.pac_bayes.gibbs`.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.numerics import Float64, nonnegative, round_up, unit_interval
-from genbounds.pac_bayes.complexity import GIBBS, RISK, complexity
+from genbounds.numerics import Float64, round_up, unit_interval
+from genbounds.pac_bayes.complexity import GIBBS, RISK, complexity, on_grid
 from genbounds.theorems import Assumption, Fixed, Grid, theorem
 
 __all__ = ["catoni"]
@@ -85,10 +85,7 @@ def catoni(risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike, C: Ar
     '0.800000000000'
     """
     if isinstance(C, Grid):
-        kl = nonnegative("kl", kl)
-        with np.errstate(over="ignore"):  # to infinity, an upper bound
-            paid = [round_up(kl + cost, 1) for cost in C.costs]
-        return np.minimum.reduce([catoni(risk, kl, n, delta, value) for kl, value in zip(paid, C.values, strict=True)])
+        return on_grid(lambda paid, value: catoni(risk, paid, n, delta, value), kl, C)
     C = _C.check(C)
     exponent = C * unit_interval("risk", risk) + complexity(kl, n, delta, np.zeros_like)  # a moment of 1
     with np.errstate(over="ignore"):  # a C next to 0 overflows to infinity, which is capped at 1

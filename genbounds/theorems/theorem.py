@@ -72,7 +72,8 @@ class Theorem:
     quantity : str
         What is bounded, "risk" unless it is an intermediate quantity.
     uniform_over : str
-        For which choices it holds simultaneously, so that they may be made after seeing the sample; "" for none.
+        For which choices it holds simultaneously, so that they may be made after seeing the sample; "" for none. It
+        ends in "all n" where the number of examples is such a choice.
     assumes : tuple of Assumption
         What must be true of the numbers passed.
     reference : str
@@ -111,6 +112,11 @@ class Theorem:
     def arguments(self) -> tuple[str, ...]:
         """Names of the function's arguments, in order."""
         return tuple(signature(self.function).parameters)
+
+    @property
+    def holds_for_all_n(self) -> bool:
+        """Whether it may be looked at after every example, while data arrive."""
+        return "all n" in self.uniform_over
 
     @property
     def summary(self) -> str:

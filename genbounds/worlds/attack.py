@@ -10,7 +10,7 @@ import numpy as np
 from genbounds.numerics.checks import confidence
 from genbounds.theorems import Fixed, Grid, Parameter, Theorem
 from genbounds.worlds.attacks import WORLDS
-from genbounds.worlds.attacks.registry import Bound
+from genbounds.worlds.attacks.registry import ALL_N, Bound
 from genbounds.worlds.failures import Attack
 
 __all__ = ["attack"]
@@ -52,7 +52,8 @@ def attack(theorem: Theorem, delta: float) -> list[Attack]:
 
     Free parameters are chosen by the adversary after seeing the sample; fixed ones are tried one value at a time,
     and as a grid. The risks of some worlds are set just above values that the theorem returns, where its failure
-    probability comes closest to delta.
+    probability comes closest to delta. A theorem that holds for all n at once is also attacked by an adversary who
+    looks after every example and stops when it fails.
 
     Parameters
     ----------
@@ -83,9 +84,11 @@ def attack(theorem: Theorem, delta: float) -> list[Attack]:
     delta = float(confidence("delta", delta))
     own = {parameter.name for parameter in theorem.parameters}
     arguments = tuple(name for name in theorem.arguments if name not in own)
-    if arguments not in WORLDS:
+    needed = (*arguments, ALL_N) if theorem.holds_for_all_n else arguments
+    if needed not in WORLDS:
         raise ValueError(
             f"theorem must have arguments that a world can attack, got {theorem.name}{theorem.arguments}. "
             "Enter its worlds with genbounds.worlds.attacks.attacks."
         )
-    return [found for version in _versions(theorem) for found in WORLDS[arguments](version, delta)]
+    entered = [WORLDS[key] for key in dict.fromkeys((arguments, needed)) if key in WORLDS]
+    return [found for version in _versions(theorem) for worlds in entered for found in worlds(version, delta)]

@@ -37,6 +37,14 @@ ARGUMENTS = {
     "tokens": st.integers(1, 10**9),
     "lam": st.floats(1e-3, 1.999),
     "values": st.lists(st.floats(0, 1), min_size=1, max_size=40),
+    "gibbs_risk": st.floats(0, 0.49),
+    "tandem_risk": RISKS,
+    "log_ratio": st.floats(0, 1e5) | st.just(0.0),
+    "renyi": st.floats(0, 1e5) | st.just(0.0),
+    "variance": RISKS,
+    "second_moment": RISKS,
+    "mu": st.floats(0.01, 0.99),
+    "weight_sum": st.floats(1e-3, 1e6),
     "margin_risk": RISKS,
     "spectral_norms": st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
     "frobenius_norms": st.lists(st.floats(0.1, 30), min_size=3, max_size=3),
@@ -58,8 +66,25 @@ def inputs(draw, theorem):
         drawn["errors"] = draw(st.integers(0, trials) | st.integers(0, min(trials, 50)))
     if "kl_forward" in arguments:
         drawn["n"] += 1  # two halves
+    if "variance" in arguments:
+        drawn["n"] += 1  # a pair
+    if "second_moment" in arguments:
+        drawn["gamma"] = draw(st.floats(1e-3, 0.999) | st.just({"grid": [0.5, 0.25, 0.125], "weights": [1, 2, 1]}))
+    if "mu" in arguments:
+        drawn["excess_above"] = draw(RISKS) * (1 - drawn["mu"])
+        drawn["shortfall_below"] = draw(RISKS) * drawn["mu"]
+    if "levels" in arguments:
+        drawn["levels"] = sorted(draw(st.sets(st.integers(0, 40), min_size=2, max_size=6)))
+        steps = len(drawn["levels"]) - 1
+        drawn["frequencies"] = draw(st.lists(RISKS, min_size=steps, max_size=steps))
+    if "weight_sum" in arguments:
+        drawn["weight_squares"] = drawn["weight_sum"] ** 2 / drawn["n"] * draw(st.floats(1, 5))
     if "C" in arguments:
         drawn["C"] = draw(st.floats(1e-3, 30) | GRIDS)
+    if "b" in arguments:
+        drawn["b"] = draw(st.floats(1e-3, 30) | GRIDS)
+    if "agreement" in arguments:  # two draws cannot disagree more often than this
+        drawn["agreement"] = draw(st.floats(1 - 1.96 * drawn["risk"] * (1 - drawn["risk"]), 1))
     return {name: drawn[name] for name in arguments}
 
 

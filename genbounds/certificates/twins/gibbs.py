@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from genbounds.certificates.twins.registry import kl_inverse, log_xi, twin
+from genbounds.certificates.twins.registry import kl_inverse, log_xi, on_grid, twin
 
 if TYPE_CHECKING:
     from flint import arb
@@ -51,10 +51,4 @@ def _catoni(value: "arb", risk: "arb", kl: "arb", n: "arb", delta: "arb", C: Any
         exponent = c * risk + (kl - (delta * share).log()) / n
         return value - (-exponent).expm1() / (-c).expm1()
 
-    if not isinstance(C, list):
-        return excess(C, C * 0 + 1)
-    # The smallest candidate is the bound, so the largest excess counts.
-    best, *rest = (excess(c, share) for c, share in C)
-    for other in rest:
-        best = best.max(other)
-    return best
+    return on_grid(C, excess)

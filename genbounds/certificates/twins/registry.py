@@ -1,14 +1,14 @@
 """Where twins are entered, and what several of them need."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genbounds.certificates.errors import CertificateError
 
 if TYPE_CHECKING:
     from flint import arb
 
-__all__ = ["TWINS", "binomial", "kl", "kl_inverse", "kl_upper", "log_xi", "twin"]
+__all__ = ["TWINS", "binomial", "kl", "kl_inverse", "kl_upper", "log_xi", "on_grid", "twin"]
 
 #: From a theorem's name to its twin.
 TWINS: dict[str, Callable[..., "arb"]] = {}
@@ -154,3 +154,26 @@ def binomial(value: "arb", errors: "arb", n: "arb", log_level: "arb") -> "arb":
     if value <= 0:
         return value - 1
     return log_level.exp() - (1 - value).beta_lower(n - errors, errors + 1, regularized=True)
+
+
+def on_grid(parameter: Any, excess: Callable[["arb", "arb"], "arb"]) -> "arb":
+    """Return the excess of a value over the smallest bound on a grid, or over that at one fixed parameter.
+
+    Parameters
+    ----------
+    parameter : arb or list of tuple of arb
+        The fixed value, or (candidate, share of delta) pairs.
+    excess : callable
+        From a candidate and its share to the excess over its bound.
+
+    Returns
+    -------
+    arb
+        The largest excess.
+    """
+    if not isinstance(parameter, list):
+        return excess(parameter, parameter * 0 + 1)
+    best, *rest = (excess(candidate, share) for candidate, share in parameter)
+    for other in rest:
+        best = best.max(other)
+    return best

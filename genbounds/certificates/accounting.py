@@ -93,15 +93,24 @@ def check_prior(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[st
     if chosen == "prior data" and not learnt:
         yield "its scale was chosen on the prior's data, but it is said to have seen none."
     if chosen == "grid":
-        candidates = whole("prior.scale.candidates", scale.get("candidates"), lowest=1)
-        for claim in resting:
-            unions = [u for entry in certificate.ledger.entries_of(claim.id) for u in entry.unions]
-            paid = max((union.candidates for union in unions if union.over == "prior scale"), default=1)
-            if paid < candidates:
-                yield (
-                    f"its scale was chosen from {candidates} candidates after seeing the bound's sample, "
-                    f"but the ledger pays a union over {paid} prior scale{'s' * (paid > 1)} for the claim {claim.id!r}."
-                )
+        value, given = scale.get("value"), scale.get("candidates")
+        many = table("prior.scale.candidates", given) if isinstance(given, Mapping) else {"": given}
+        if isinstance(value, Mapping) and set(value) != set(many):
+            yield "it has scales for other layers than those with candidates: each layer's scale was chosen from some."
+        for layer, of_layer in many.items():
+            path, over = ("prior.scale.candidates", "prior scale")
+            if layer:
+                path, over = f"{path}.{layer}", f"{over} of {layer}"
+            candidates = whole(path, of_layer, lowest=1)
+            for claim in resting:
+                unions = [u for entry in certificate.ledger.entries_of(claim.id) for u in entry.unions]
+                paid = max((union.candidates for union in unions if union.over == over), default=1)
+                if paid < candidates:
+                    yield (
+                        f"its scale{f' of {layer}' * bool(layer)} was chosen from {candidates} candidates after "
+                        f"seeing the bound's sample, but the ledger pays a union over {paid} prior "
+                        f"scale{'s' * (paid > 1)} for the claim {claim.id!r}."
+                    )
 
 
 def check_posterior(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[str]:

@@ -44,7 +44,7 @@ class Certificate:
         The network, and the state that is not random. ``classes``, if present, is the number of classes.
     prior : mapping or None
         ``saw``: roles that shaped it. ``kind``: ``learnt`` needs the role prior. ``scale``, if present:
-        ``chosen`` (``fixed``, ``grid`` or ``prior data``) and, for a grid, ``candidates``.
+        ``chosen`` (``fixed``, ``grid`` or ``prior data``) and, for a grid, ``candidates``: a number, or one by layer.
     posterior : mapping or None
         ``saw``: roles that shaped it. ``kl``: KL(Q || P) in nats. For a recursive bound ``steps``: for each step the
         ``claim``, the ``chunk`` of new examples, ``n`` (its chunk and all later ones) and ``kl`` to the step before.

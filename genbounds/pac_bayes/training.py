@@ -5,7 +5,7 @@ epoch, so that an interrupted run that is started again ends where an uninterrup
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ def train_posterior(
     settings: PosteriorTraining,
     *,
     log_term: float,
-    free_prior_scale: bool = False,
+    free_prior_scales: Collection[Collection[str]] = (),
     seed: int,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -243,8 +243,9 @@ def train_posterior(
         Epochs, rates and objective.
     log_term : float
         What is added to the KL in the bound, in nats: ln(2 sqrt(n) / delta) and unions.
-    free_prior_scale : bool
-        The prior's one standard deviation will be chosen afterwards on a paid grid: train on the KL at its best value.
+    free_prior_scales : collection of collections of str
+        Groups of parameters, all of them together, whose common prior standard deviation will be chosen afterwards on a
+        paid grid, group by group: train on the KL at its best values.
     seed : int
         Seed of order and draws.
     device, dtype : torch.device or str, torch.dtype
@@ -305,7 +306,7 @@ def train_posterior(
                 .double()
             )
             average = risk.detach() if average is None else torch.lerp(risk.detach(), average, 0.98)
-            kl = _kl(mean, scale, prior_mean, prior_scale, free_prior_scale)
+            kl = _kl(mean, scale, prior_mean, prior_scale, free_prior_scales)
             # The value of the running average with the gradient of the batch; away from 0, where the slope is infinite.
             loss = objective(average.clamp_min(1e-9) + (risk - risk.detach()), (kl + log_term) / n)
             optimizer.zero_grad()
@@ -332,17 +333,21 @@ def _kl(
     scale: Mapping[str, Tensor],
     prior_mean: Mapping[str, Tensor],
     prior_scale: Mapping[str, Tensor],
-    free_prior_scale: bool,
+    free_prior_scales: Collection[Collection[str]],
 ) -> Tensor:
-    """KL of diagonal Gaussians for training; with a free common prior scale, at its minimiser."""
+    """KL of diagonal Gaussians for training; with free prior scales of groups of parameters, at their minimisers."""
 
     def total(parts: list[Tensor]) -> Tensor:
         return torch.stack([part.sum(dtype=torch.float64) for part in parts]).sum()
 
-    if free_prior_scale:
-        count = sum(value.numel() for value in mean.values())
-        spread = total([scale[name].square() + (mean[name] - prior_mean[name]).square() for name in mean])
-        return 0.5 * (count * (spread / count).log() - 2 * total([value.log() for value in scale.values()]))
+    if free_prior_scales:
+        logs = total([value.log() for value in scale.values()])
+        halves = []
+        for names in free_prior_scales:
+            count = sum(mean[name].numel() for name in names)
+            spread = total([scale[name].square() + (mean[name] - prior_mean[name]).square() for name in names])
+            halves.append(0.5 * count * (spread / count).log())
+        return torch.stack(halves).sum() - logs
     parts = []
     for name in mean:
         twice_log = 2 * (scale[name] / prior_scale[name]).log()

@@ -26,15 +26,30 @@ from genbounds.models.guards import (
 )
 from genbounds.models.passes import block_size
 from genbounds.models.randomness import stream
-from genbounds.models.splits import ROLES, Roles, repeated_examples
+from genbounds.models.splits import ROLES, Roles
 from genbounds.models.state import save_state, state_sha256
+from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
 from genbounds.theorems import Assumption
 from genbounds.version import __version__
-from genbounds.workflow.composition import HEADLINE, error_estimate, gibbs_argument, holdout_comparison
+from genbounds.workflow.composition import (
+    HEADLINE,
+    error_estimate,
+    gibbs_argument,
+    holdout_comparison,
+    repetition_notes,
+)
 from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
-from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior
+from genbounds.workflow.gaussians import (
+    PER_LAYER,
+    Prior,
+    choose_start,
+    fit_posterior,
+    learn_network,
+    make_prior,
+    nearest_prior,
+)
 from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks, stratification_notes
 from genbounds.workflow.store import Store
 
@@ -54,14 +69,14 @@ def certify(
     entry: str = "",
     trust_pickle: bool = False,
     prior: str = "learnt",
-    prior_scale: float | None = None,
+    prior_scale: float | str | None = None,
     roles: Roles | Mapping[str, ArrayLike] | None = None,
     prior_fraction: float = 0.5,
     delta: float = 0.05,
     monte_carlo_share: float = 0.2,
     theorem: str = "pac_bayes.seeger_xi",
     network: NetworkTraining | None = None,
-    posterior: PosteriorTraining | None = None,
+    posterior: PosteriorTraining | Gaussian | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     scheme: str = SCHEMES[0],
     passes: int = 10,
@@ -100,9 +115,10 @@ def certify(
         Centre of P. "learnt": a network trained here, from `initial`, on the examples with role ``prior``.
         "checkpoint": the checkpoint itself, which you thereby declare not to have seen the bound's sample.
         "zero" and "initialisation" need no data and suit a checkpoint that has seen everything.
-    prior_scale : float, optional
+    prior_scale : float or "per layer", optional
         Standard deviation of P, fixed before the bound's sample was looked at. By default: `network.noise` if that is
         positive; else the widest that hardly hurts on the prior's data; else chosen on a grid whose union is paid.
+        "per layer", for a data-free prior: one for each layer, chosen on the product of their grids, which is paid.
     roles : Roles or mapping of str to indices, optional
         Which examples are ``prior``, ``bound`` and ``test``. By default the data's own test part, if it has one, is
         ``test``, and the rest is split at random: `prior_fraction` to ``prior`` where the prior is learnt, else all to
@@ -117,8 +133,10 @@ def certify(
         A PAC-Bayes theorem of the catalogue that takes (risk, kl, n, delta).
     network : NetworkTraining, optional
         How a learnt prior's network is trained.
-    posterior : PosteriorTraining, optional
-        How the posterior is trained.
+    posterior : PosteriorTraining, DiagonalGaussian or LowRankGaussian, optional
+        How the posterior is trained; or a posterior that is there already, such as one from
+        `genbounds.pac_bayes.laplace.from_laplace`, over the parameters of the model by name. It may have seen the roles
+        ``prior`` and ``bound``.
     augment : callable, optional
         ``augment(inputs, generator) -> inputs`` for training the prior's network, and nothing else.
     scheme : {"one per example", "shared"}
@@ -153,7 +171,7 @@ def certify(
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
     if passes < 1:
         raise ValueError(f"passes must be at least 1, got {passes}. The Monte Carlo step needs draws.")
-    if prior_scale is not None and not 0 < prior_scale < math.inf:
+    if not (prior_scale in (None, PER_LAYER) or (isinstance(prior_scale, float | int) and 0 < prior_scale < math.inf)):
         raise ValueError(f"prior_scale must be positive and finite, got {prior_scale}. Try 0.03, or leave it out.")
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
     source = load_data(data, part="all")
@@ -169,6 +187,13 @@ def certify(
         model, checkpoint, initial, prior=prior, seed=seed, prefix=prefix, entry=entry, trust_pickle=trust_pickle
     )
     module = networks.module.to(device, dtype)
+    if not isinstance(training, PosteriorTraining):
+        random = {name: tuple(value.shape) for name, value in training.mean.items()}
+        if random != {name: tuple(value.shape) for name, value in module.named_parameters()}:
+            raise ValueError(
+                f"posterior must be over the parameters of the model, by name and shape, got {', '.join(random)}. Use "
+                "certify_head for one over the last layer alone."
+            )
     outputs = _check_model(module, source, bound, device, dtype)
     versions = {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__}
     used = [role for role in ROLES if assigned.count(role)]
@@ -186,7 +211,7 @@ def certify(
         "monte_carlo_share": monte_carlo_share,
         "theorem": theorem,
         "network": dataclasses.asdict(network),
-        "posterior": dataclasses.asdict(training),
+        "posterior": dataclasses.asdict(training) if isinstance(training, PosteriorTraining) else training.sha256(),
         "augment": augment and _augmented_sha256(augment, source, assigned, seed, device, dtype),
         "scheme": scheme,
         "passes": passes,
@@ -204,12 +229,17 @@ def certify(
     _check_model(module, source, bound, device, dtype)
     _check_buffers(module, networks, prior)
     buffers = {name: value.detach().cpu() for name, value in module.named_buffers()}
-    start, origin = choose_start(evaluation, p, networks, bound, delta)
-    q, final_p, kl = fit_posterior(evaluation, p, start, bound, training, delta)
+    if isinstance(training, PosteriorTraining):
+        start, origin = choose_start(evaluation, p, networks, bound, delta)
+        q: Gaussian
+        q, final_p, kl = fit_posterior(evaluation, p, start, bound, training, delta)
+    else:
+        q, origin = training, "given"
+        final_p, kl = nearest_prior(p, q)
 
-    def argument(name: str, gaussian: DiagonalGaussian, kl: float) -> dict[str, Any]:
+    def argument(name: str, gaussian: Gaussian, kl: float) -> dict[str, Any]:
         errors = evaluation.gibbs_errors(name, gaussian, bound, passes=passes, scheme=scheme, stage=MONTE_CARLO)
-        claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=len(p.scales), statuses=statuses, **how)
+        claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=p.candidates, statuses=statuses, **how)
         return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
 
     prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in used else []
@@ -234,20 +264,16 @@ def certify(
             "kind": prior,
             "sha256": final_p.sha256(),
             "saw": prior_saw,
-            "scale": {
-                "value": float(next(iter(final_p.scale.values()))),
-                "chosen": p.chosen,
-                "candidates": len(p.scales),
-            },
+            "scale": p.described(final_p),
             "training": settings["network"] | {"augmented": augment is not None} if prior == "learnt" else None,
         },
         posterior={
-            "family": "diagonal gaussian",
+            "family": "diagonal gaussian" if isinstance(q, DiagonalGaussian) else f"gaussian, diagonal + rank {q.rank}",
             "sha256": q.sha256(),
             "saw": [*prior_saw, "bound"],
             "kl": kl,
             "start": origin,
-            "training": settings["posterior"],
+            "training": settings["posterior"] if isinstance(training, PosteriorTraining) else None,
         },
         draws={
             "scheme": scheme,
@@ -265,7 +291,7 @@ def certify(
             ),
         ),
         estimates=_test_estimates(evaluation, q, assigned),
-        notes=(*source.notes, *stratified, *_repetitions(source, assigned)),
+        notes=(*source.notes, *stratified, *repetition_notes(source.example_hashes(np.arange(len(source))), assigned)),
         versions=versions,
     )
     if folder is not None:
@@ -362,7 +388,7 @@ def _holdout(
     return (holdout_comparison(errors, len(tested), delta, what, statuses),)
 
 
-def _test_estimates(evaluation: Evaluation, q: DiagonalGaussian, roles: Roles) -> tuple[Estimate, ...]:
+def _test_estimates(evaluation: Evaluation, q: Gaussian, roles: Roles) -> tuple[Estimate, ...]:
     test = roles.indices("test")
     if not len(test):
         return ()
@@ -375,15 +401,4 @@ def _test_estimates(evaluation: Evaluation, q: DiagonalGaussian, roles: Roles) -
         error_estimate(
             "mean network's test error", "Error of the network at the centre of Q on test data.", mean, len(test)
         ),
-    )
-
-
-def _repetitions(data: Data, roles: Roles) -> tuple[str, ...]:
-    """Name the copies of examples across or within roles: the i.i.d. assumption should expect as many and no more."""
-    found = repeated_examples(data.example_hashes(np.arange(len(data))), roles)
-    return tuple(
-        f"{count} examples of the role {second!r} "
-        + ("repeat another of it." if first == second else f"also occur, as copies, in the role {first!r}.")
-        for (first, second), count in found.items()
-        if "bound" in (first, second)
     )

@@ -1,14 +1,17 @@
-"""Counts become claims: the headline with its Monte Carlo step, the comparison beside it, estimates on test data."""
+"""Counts become claims: the headline with its Monte Carlo step, the comparison beside it, estimates, notes."""
 
 import math
 from collections.abc import Mapping
 
+from numpy.typing import ArrayLike
+
 from genbounds.certificates import Claim, Comparison, Estimate, Ledger, LedgerEntry, Union, share, split, state
+from genbounds.models.splits import Roles, repeated_examples
 from genbounds.numerics import binomial_lower, binomial_upper
 from genbounds.theorems import Assumption, get
 from genbounds.workflow.evaluation import SCHEMES
 
-__all__ = ["HEADLINE", "error_estimate", "gibbs_argument", "holdout_comparison"]
+__all__ = ["HEADLINE", "error_estimate", "gibbs_argument", "holdout_comparison", "repetition_notes", "scale_unions"]
 
 #: Id of the claim that may be quoted.
 HEADLINE = "risk"
@@ -23,7 +26,7 @@ def gibbs_argument(
     scheme: str,
     delta: float,
     monte_carlo_share: float,
-    candidates: int,
+    candidates: int | Mapping[str, int],
     statuses: Mapping[Assumption, str],
 ) -> tuple[tuple[Claim, ...], Ledger]:
     """State the bound on the risk of a Gibbs predictor, and the limit on its empirical risk that it rests on.
@@ -44,8 +47,9 @@ def gibbs_argument(
         To be spent on both.
     monte_carlo_share : float
         Share of the Monte Carlo step, in (0, 1).
-    candidates : int
-        Prior scales to choose from after seeing the sample; their union is paid.
+    candidates : int, or mapping of str to int
+        Prior scales to choose from after seeing the sample, for all parameters or layer by layer; the union over them,
+        or over all their combinations, is paid.
     statuses : mapping of Assumption to str
         How each assumption stands.
 
@@ -82,11 +86,30 @@ def gibbs_argument(
             {"values": values, "delta": for_draws},
             assumptions=statuses,
         )
-    unions = (Union("prior scale", candidates),) if candidates > 1 else ()
-    inputs = {"risk": limit, "kl": kl, "n": n, "delta": share(for_bound, candidates)}
+    unions = scale_unions(candidates)
+    each = share(for_bound, math.prod(union.candidates for union in unions))
+    inputs = {"risk": limit, "kl": kl, "n": n, "delta": each}
     headline = state(theorem, HEADLINE, inputs, assumptions=statuses)
     ledger = Ledger(delta, (LedgerEntry(HEADLINE, for_bound, unions), LedgerEntry(limit.id, for_draws)))
     return (limit, headline), ledger
+
+
+def scale_unions(candidates: int | Mapping[str, int]) -> tuple[Union, ...]:
+    """Return what is paid for choosing prior scales after seeing the sample.
+
+    Parameters
+    ----------
+    candidates : int, or mapping of str to int
+        How many scales for all parameters, or how many for each layer.
+
+    Returns
+    -------
+    tuple of Union
+        One for each choice among several.
+    """
+    many = candidates if isinstance(candidates, Mapping) else {"": candidates}
+    named = {f"prior scale of {layer}" if layer else "prior scale": count for layer, count in many.items()}
+    return tuple(Union(over, count) for over, count in named.items() if count > 1)
 
 
 def holdout_comparison(errors: int, n: int, delta: float, what: str, statuses: Mapping[Assumption, str]) -> Comparison:
@@ -137,3 +160,27 @@ def error_estimate(id: str, what: str, errors: int, n: int, level: float = 0.95)
     tail = math.log((1 - level) / 2)
     interval = (float(binomial_lower(errors, n, tail)), float(binomial_upper(errors, n, tail)))
     return Estimate(id, what, errors / n, interval, level, n)
+
+
+def repetition_notes(hashes: ArrayLike, roles: Roles) -> tuple[str, ...]:
+    """Name the copies of examples across or within roles: the i.i.d. assumption should expect as many and no more.
+
+    Parameters
+    ----------
+    hashes : array_like, shape (n,)
+        One content hash for each example.
+    roles : Roles
+        Roles of the same examples.
+
+    Returns
+    -------
+    tuple of str
+        A sentence for each pair of roles that has any and touches the bound's sample.
+    """
+    found = repeated_examples(hashes, roles)
+    return tuple(
+        f"{count} examples of the role {second!r} "
+        + ("repeat another of it." if first == second else f"also occur, as copies, in the role {first!r}.")
+        for (first, second), count in found.items()
+        if "bound" in (first, second)
+    )

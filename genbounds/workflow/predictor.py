@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.guards import check_evaluation_mode
 from genbounds.models.passes import predict
 from genbounds.models.randomness import PerExampleForward, draw_weights, normal_noise, stream
-from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.pac_bayes.low_rank import Gaussian, load_gaussian
 from genbounds.workflow.inputs import build
 
 __all__ = ["StochasticPredictor", "load_module", "load_predictor"]
@@ -29,12 +30,12 @@ class StochasticPredictor:
     ----------
     model : nn.Module
         Architecture, in evaluation mode, with the buffers of the certificate.
-    posterior : DiagonalGaussian
+    posterior : DiagonalGaussian or LowRankGaussian
         Q.
     """
 
     model: nn.Module
-    posterior: DiagonalGaussian
+    posterior: Gaussian
 
     @torch.no_grad()
     def gibbs(self, inputs: Tensor, *, seed: int) -> Tensor:
@@ -52,9 +53,9 @@ class StochasticPredictor:
         Tensor of int64, shape (batch,)
             Classes.
         """
-        inputs, mean, scale = self._ready(inputs)
+        inputs, law = self._ready(inputs)
         noise = normal_noise(stream(seed, "gibbs predictions", device=inputs.device), self._dtype)
-        return predict(PerExampleForward(self.model, inputs[:5])(mean, scale, inputs, noise))
+        return predict(PerExampleForward(self.model, inputs[:5])(inputs=inputs, noise=noise, **law))
 
     @torch.no_grad()
     def majority(self, inputs: Tensor, *, draws: int, seed: int) -> Tensor:
@@ -84,11 +85,11 @@ class StochasticPredictor:
         """
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}. An odd number such as 11 avoids most ties.")
-        inputs, mean, scale = self._ready(inputs)
+        inputs, law = self._ready(inputs)
 
         def vote(number: int) -> Tensor:
             noise = normal_noise(stream(seed, "majority", number, device=inputs.device), self._dtype)
-            logits = functional_call(self.model, draw_weights(mean, scale, noise), (inputs,))
+            logits = functional_call(self.model, draw_weights(noise=noise, **law), (inputs,))
             return one_hot(predict(logits), logits.shape[1])
 
         votes = vote(0)
@@ -100,10 +101,10 @@ class StochasticPredictor:
     def _dtype(self) -> torch.dtype:
         return next(iter(self.posterior.mean.values())).dtype
 
-    def _ready(self, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    def _ready(self, inputs: Tensor) -> tuple[Tensor, dict[str, Any]]:
         self.model.to(inputs.device)
         inputs = inputs.to(self._dtype) if inputs.is_floating_point() else inputs
-        return inputs, *self.posterior.to(inputs.device, self._dtype)
+        return inputs, self.posterior.law(inputs.device, self._dtype)
 
 
 def load_module(
@@ -160,5 +161,5 @@ def load_predictor(folder: str | Path, model: nn.Module | Callable[..., nn.Modul
     StochasticPredictor
         With `gibbs` and `majority`.
     """
-    posterior = DiagonalGaussian.load(Path(folder) / "posterior.safetensors")
+    posterior = load_gaussian(Path(folder) / "posterior.safetensors")
     return StochasticPredictor(load_module(model, folder, posterior.mean), posterior)

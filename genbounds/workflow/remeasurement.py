@@ -11,8 +11,10 @@ from genbounds.certificates import Certificate, Finding, Verification, verify
 from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.data import load_data
 from genbounds.models.state import state_sha256
+from genbounds.pac_bayes.low_rank import load_gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
+from genbounds.workflow.gaussians import layer_of
 from genbounds.workflow.predictor import load_module
 from genbounds.workflow.store import Store
 
@@ -75,26 +77,29 @@ def _findings(
     for name, role in certificate.sample.roles.items():
         same = source.content_sha256(certificate.sample.indices(name)) == role.content_sha256
         yield Finding(f"data: {name}", same, "the examples are the certificate's." if same else "other examples.")
-    gaussians = {}
-    for name, section in (("posterior", certificate.posterior), ("prior", certificate.prior)):
-        gaussians[name] = DiagonalGaussian.load(folder / f"{name}.safetensors")
-        same = gaussians[name].sha256() == section["sha256"]
+    posterior = load_gaussian(folder / "posterior.safetensors")
+    prior = DiagonalGaussian.load(folder / "prior.safetensors")
+    for name, gaussian, section in (
+        ("posterior", posterior, certificate.posterior),
+        ("prior", prior, certificate.prior),
+    ):
+        same = gaussian.sha256() == section["sha256"]
         yield Finding(f"file: {name}", same, "its fingerprint is the certificate's." if same else "another Gaussian.")
     buffers = folder / "buffers.safetensors"
     found = state_sha256(load_checkpoint(buffers).state) if buffers.exists() else None
     same = found == certificate.model["buffers_sha256"]
     yield Finding("file: buffers", same, "they are the certificate's." if same else "other buffers.")
-    yield _as_described(gaussians["prior"], certificate.prior)
-    kl, stated = gaussians["posterior"].kl(gaussians["prior"]), certificate.posterior["kl"]
+    yield _as_described(prior, certificate.prior)
+    kl, stated = posterior.kl(prior), certificate.posterior["kl"]
     yield Finding("KL divergence", kl <= stated, f"measured {kl!r} nats, stated {stated!r}.")
 
     dtype = getattr(torch, certificate.model["dtype"])
-    module = load_module(model, folder, gaussians["posterior"].mean).to(device, dtype)
+    module = load_module(model, folder, posterior.mean).to(device, dtype)
     evaluation = Evaluation(module, source, Store(None, {}), draws["seed"], device, dtype, progress)
     bound = certificate.sample.indices("bound")
     counted = evaluation.gibbs_errors(
         "posterior",
-        gaussians["posterior"],
+        posterior,
         bound,
         passes=draws["epochs"],
         scheme=draws["scheme"],
@@ -117,10 +122,14 @@ def _findings(
 
 
 def _as_described(prior: DiagonalGaussian, section: Mapping[str, Any]) -> Finding:
-    """Compare a prior with what the certificate says of it: its centre, if that is zero, and its one scale."""
+    """Compare a prior with what the certificate says of it: its centre, if that is zero, and its scales."""
     centre = prior.mean
     if section["kind"] == "zero":
         centre = {name: torch.zeros_like(value) for name, value in centre.items()}
-    described = DiagonalGaussian.isotropic(centre, section["scale"]["value"])
-    same = described.sha256() == prior.sha256()
+    value = section["scale"]["value"]
+    values = value if isinstance(value, Mapping) else {layer_of(name): value for name in centre}
+    same = {layer_of(name) for name in centre} == set(values)
+    if same:
+        scale = {name: torch.tensor(values[layer_of(name)], dtype=mean.dtype) for name, mean in centre.items()}
+        same = DiagonalGaussian(centre, scale).sha256() == prior.sha256()
     return Finding("prior", same, "it is what the certificate says." if same else "its centre or its scale is another.")

@@ -116,7 +116,12 @@ def fit(tmp=None, *, free=False, seed=0, **changes):
     data, model = problem(), network().eval()
     prior = DiagonalGaussian.isotropic(dict(model.named_parameters()), 0.1)
     settings = PosteriorTraining(**{"epochs": 4, "batch_size": 64, "learning_rate": 2e-2} | changes)
-    how = {"log_term": 6.0, "free_prior_scale": free, "seed": seed, "resume": tmp}
+    how = {
+        "log_term": 6.0,
+        "free_prior_scales": [[name for name, _ in model.named_parameters()]] if free else [],
+        "seed": seed,
+        "resume": tmp,
+    }
     return train_posterior(model, prior, prior, data, np.arange(400), settings, **how), prior
 
 
@@ -187,14 +192,29 @@ def test_training_kl_is_the_kl():
     posterior, prior = fit()
     mean, scale = posterior.to("cpu", torch.float32)
     prior_mean, prior_scale = prior.to("cpu", torch.float32)
-    assert float(_kl(mean, scale, prior_mean, prior_scale, False)) == pytest.approx(posterior.kl(prior), rel=1e-4)
+    assert float(_kl(mean, scale, prior_mean, prior_scale, ())) == pytest.approx(posterior.kl(prior), rel=1e-4)
 
 
 def test_kl_with_a_free_scale_is_the_least_over_scales():
     posterior, prior = fit(free=True)
     mean, scale = posterior.to("cpu", torch.float32)
     prior_mean, prior_scale = prior.to("cpu", torch.float32)
-    least = float(_kl(mean, scale, prior_mean, prior_scale, True))
+    least = float(_kl(mean, scale, prior_mean, prior_scale, [list(mean)]))
     values = [posterior.kl(DiagonalGaussian.isotropic(prior.mean, s)) for s in np.geomspace(1e-2, 3, 4000)]
     assert min(values) == pytest.approx(least, rel=1e-3)
     assert math.isfinite(least)
+
+
+def test_kl_with_a_free_scale_for_each_parameter_is_the_least_over_their_product():
+    posterior, prior = fit(free=True)
+    mean, scale = posterior.to("cpu", torch.float32)
+    prior_mean, prior_scale = prior.to("cpu", torch.float32)
+    least = float(_kl(mean, scale, prior_mean, prior_scale, [[name] for name in mean]))
+    total = 0.0
+    for name in mean:
+        one = DiagonalGaussian({name: posterior.mean[name]}, {name: posterior.scale[name]})
+        total += min(
+            one.kl(DiagonalGaussian.isotropic({name: prior.mean[name]}, s)) for s in np.geomspace(1e-2, 3, 2000)
+        )
+    assert total == pytest.approx(least, rel=1e-3)
+    assert least < float(_kl(mean, scale, prior_mean, prior_scale, [list(mean)]))

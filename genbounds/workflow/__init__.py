@@ -10,6 +10,7 @@ _HOME = {
     "NetworkTraining": "genbounds.pac_bayes.training",
     "PosteriorTraining": "genbounds.pac_bayes.training",
     "certify": "genbounds.workflow.certification",
+    "certify_head": "genbounds.workflow.heads",
     "certify_parts": "genbounds.workflow.parts",
     "load_predictor": "genbounds.workflow.predictor",
     "remeasure": "genbounds.workflow.remeasurement",

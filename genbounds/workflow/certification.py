@@ -194,7 +194,7 @@ def certify(
                 f"posterior must be over the parameters of the model, by name and shape, got {', '.join(random)}. Use "
                 "certify_head for one over the last layer alone."
             )
-    outputs = _check_model(module, source, bound, device, dtype)
+    outputs = check_model(module, source, bound, device, dtype)
     versions = {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__}
     used = [role for role in ROLES if assigned.count(role)]
     content = {role: source.content_sha256(assigned.indices(role)) for role in used}
@@ -212,7 +212,7 @@ def certify(
         "theorem": theorem,
         "network": dataclasses.asdict(network),
         "posterior": dataclasses.asdict(training) if isinstance(training, PosteriorTraining) else training.sha256(),
-        "augment": augment and _augmented_sha256(augment, source, assigned, seed, device, dtype),
+        "augment": augment and augmented_sha256(augment, source, assigned, seed, device, dtype),
         "scheme": scheme,
         "passes": passes,
         "seed": seed,
@@ -226,7 +226,7 @@ def certify(
 
     # The prior stands before anything looks at the bound's sample.
     p = make_prior(evaluation, networks, assigned, prior, prior_scale, network, augment)
-    _check_model(module, source, bound, device, dtype)
+    check_model(module, source, bound, device, dtype)
     _check_buffers(module, networks, prior)
     buffers = {name: value.detach().cpu() for name, value in module.named_buffers()}
     if isinstance(training, PosteriorTraining):
@@ -243,7 +243,7 @@ def certify(
         return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
 
     prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in used else []
-    statuses = _statuses(p, networks)
+    statuses = statuses_of(p, networks)
     stratified = stratification_notes(source, assigned) if roles is not None else ()
     if stratified:
         statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
@@ -283,14 +283,14 @@ def certify(
             "block": block_size(source, bound),
         },
         comparisons=(
-            *_holdout(evaluation, networks, assigned, p, network, augment, delta, statuses),
+            *holdout_comparisons(evaluation, networks, assigned, p, network, augment, delta, statuses),
             Comparison(
                 id="posterior = prior",
                 what="The same bound for Q = P, which did not see the bound's sample: what the posterior bought.",
                 **argument("prior", final_p, 0.0),
             ),
         ),
-        estimates=_test_estimates(evaluation, q, assigned),
+        estimates=estimates_on_test(evaluation, q, assigned),
         notes=(*source.notes, *stratified, *repetition_notes(source.example_hashes(np.arange(len(source))), assigned)),
         versions=versions,
     )
@@ -303,7 +303,7 @@ def certify(
     return certificate
 
 
-def _check_model(
+def check_model(
     module: nn.Module, data: Data, indices: NDArray[np.int64], device: torch.device | str, dtype: torch.dtype
 ) -> Tensor:
     """Refuse a model that gives no scores, or not of the example alone; return those of a few examples."""
@@ -329,7 +329,7 @@ def _check_buffers(module: nn.Module, networks: Networks, prior: str) -> None:
         )
 
 
-def _augmented_sha256(
+def augmented_sha256(
     augment: Callable[[Tensor, torch.Generator], Tensor],
     data: Data,
     roles: Roles,
@@ -343,7 +343,7 @@ def _augmented_sha256(
     return state_sha256({"": augment(inputs, stream(seed, "augmentation probe", device=device))})
 
 
-def _statuses(p: Prior, networks: Networks) -> dict[Assumption, str]:
+def statuses_of(p: Prior, networks: Networks) -> dict[Assumption, str]:
     """Say of each assumption whether the program saw to it or the user vouches for it."""
     # The user vouches for a scale that was given, and always for the state: nobody here saw the inputs prepared.
     drawn = networks.initial_drawn_here
@@ -360,7 +360,7 @@ def _statuses(p: Prior, networks: Networks) -> dict[Assumption, str]:
     return {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
 
 
-def _holdout(
+def holdout_comparisons(
     evaluation: Evaluation,
     networks: Networks,
     roles: Roles,
@@ -388,7 +388,7 @@ def _holdout(
     return (holdout_comparison(errors, len(tested), delta, what, statuses),)
 
 
-def _test_estimates(evaluation: Evaluation, q: Gaussian, roles: Roles) -> tuple[Estimate, ...]:
+def estimates_on_test(evaluation: Evaluation, q: Gaussian, roles: Roles) -> tuple[Estimate, ...]:
     test = roles.indices("test")
     if not len(test):
         return ()

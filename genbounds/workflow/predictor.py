@@ -104,7 +104,15 @@ class StochasticPredictor:
     def _ready(self, inputs: Tensor) -> tuple[Tensor, dict[str, Any]]:
         self.model.to(inputs.device)
         inputs = inputs.to(self._dtype) if inputs.is_floating_point() else inputs
-        return inputs, self.posterior.law(inputs.device, self._dtype)
+        law = self.posterior.law(inputs.device, self._dtype)
+        # What the posterior does not speak of (all but the head, where only that is random) stays as it is.
+        for name, value in self.model.named_parameters():
+            if name not in self.posterior.mean:
+                law["mean"][name], law["scale"][name] = value.detach(), torch.zeros_like(value)
+                if "factor" in law:
+                    rank = len(next(iter(law["factor"].values())))
+                    law["factor"][name] = value.new_zeros(()).expand(rank, *value.shape)
+        return inputs, law
 
 
 def load_module(
@@ -117,9 +125,10 @@ def load_module(
     model : nn.Module, callable, str or Path
         As in `certify`.
     folder : str or Path
-        Where ``buffers.safetensors`` is, if the model has buffers.
+        Where ``buffers.safetensors`` is, if the model has buffers, or ``features.safetensors``, if only the last layer
+        is random: everything else.
     weights : mapping of str to Tensor
-        Values of its parameters.
+        Values of its random parameters.
 
     Returns
     -------
@@ -133,12 +142,16 @@ def load_module(
     """
     module = build(model).to(next(iter(weights.values())).dtype)
     state = dict(weights)
-    if (buffers := Path(folder) / "buffers.safetensors").exists():
-        kept = load_checkpoint(buffers).state
-        state |= {name: value for name, value in kept.items() if name in module.state_dict()}
+    for file in ("buffers.safetensors", "features.safetensors"):
+        if (path := Path(folder) / file).exists():
+            kept = load_checkpoint(path).state
+            state |= {
+                name: value for name, value in kept.items() if name in module.state_dict() and name not in weights
+            }
     wanted = {name for name, _ in module.named_parameters()}
-    if wanted != weights.keys():
-        odd = sorted(wanted ^ weights.keys())
+    found = state.keys() - {name for name, _ in module.named_buffers()}
+    if wanted != found:
+        odd = sorted(wanted ^ found)
         raise ValueError(f"model must have the parameters of the certificate, but {', '.join(odd)} are in one only.")
     module.load_state_dict(state, strict=False)
     module.eval()

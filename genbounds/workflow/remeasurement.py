@@ -10,6 +10,7 @@ from torch import nn
 from genbounds.certificates import Certificate, Finding, Verification, verify
 from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.data import load_data
+from genbounds.models.linear_heads import exact_gibbs_risk, extract_features
 from genbounds.models.state import state_sha256
 from genbounds.pac_bayes.low_rank import load_gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
@@ -65,7 +66,7 @@ def _findings(
 ) -> Iterator[Finding]:
     limit = certificate.basis[0].inputs
     draws = certificate.draws or {}
-    counts = {SCHEMES[0]: "errors", SCHEMES[1]: "values"}.get(draws.get("scheme", ""))
+    counts = {SCHEMES[0]: "errors", SCHEMES[1]: "values", "exact": "risk"}.get(draws.get("scheme", ""))
     if certificate.posterior is None or certificate.prior is None or counts not in limit:
         yield Finding("statistics", False, "the certificate does not rest on a posterior, a prior and counted errors.")
         return
@@ -85,18 +86,36 @@ def _findings(
     ):
         same = gaussian.sha256() == section["sha256"]
         yield Finding(f"file: {name}", same, "its fingerprint is the certificate's." if same else "another Gaussian.")
-    buffers = folder / "buffers.safetensors"
-    found = state_sha256(load_checkpoint(buffers).state) if buffers.exists() else None
-    same = found == certificate.model["buffers_sha256"]
-    yield Finding("file: buffers", same, "they are the certificate's." if same else "other buffers.")
+    for name in ("features",) if counts == "risk" else ("buffers",):
+        file = folder / f"{name}.safetensors"
+        found = state_sha256(load_checkpoint(file).state) if file.exists() else None
+        same = found == certificate.model[f"{name}_sha256"]
+        yield Finding(f"file: {name}", same, "they are the certificate's." if same else f"other {name}.")
     yield _as_described(prior, certificate.prior)
     kl, stated = posterior.kl(prior), certificate.posterior["kl"]
     yield Finding("KL divergence", kl <= stated, f"measured {kl!r} nats, stated {stated!r}.")
 
     dtype = getattr(torch, certificate.model["dtype"])
     module = load_module(model, folder, posterior.mean).to(device, dtype)
-    evaluation = Evaluation(module, source, Store(None, {}), draws["seed"], device, dtype, progress)
     bound = certificate.sample.indices("bound")
+    ways = (
+        ("torch", certificate.versions.get("torch"), torch.__version__),
+        ("device", certificate.model["device"], torch.device(device).type),
+    )
+    differing = [f"{name} {then} then, {now} now" for name, then, now in ways if then != now]
+    place = f"; {', '.join(differing)}" if differing else ""
+    if counts == "risk":
+        name = certificate.model["random"]
+        features = extract_features(module, name, source, device=device, dtype=dtype, progress=progress)
+        layer = f"{name}." if name else ""
+        law = {
+            part: {key.removeprefix(layer): value for key, value in own.items()}
+            for part, own in posterior.law("cpu", torch.float64).items()
+        }
+        risk = exact_gibbs_risk(law, features, bound)
+        yield Finding("Gibbs risk", risk <= limit["risk"], f"measured {risk!r}, stated {limit['risk']!r}{place}.")
+        return
+    evaluation = Evaluation(module, source, Store(None, {}), draws["seed"], device, dtype, progress)
     counted = evaluation.gibbs_errors(
         "posterior",
         posterior,
@@ -112,12 +131,6 @@ def _findings(
         claimed = round(sum(limit["values"]) * len(bound))
         pairs = zip(counted, limit["values"], strict=False)
         holds = len(counted) == len(limit["values"]) and all(count / len(bound) <= value for count, value in pairs)
-    ways = (
-        ("torch", certificate.versions.get("torch"), torch.__version__),
-        ("device", certificate.model["device"], torch.device(device).type),
-    )
-    differing = [f"{name} {then} then, {now} now" for name, then, now in ways if then != now]
-    place = f"; {', '.join(differing)}" if differing else ""
     yield Finding("error count", holds, f"measured {sum(counted):,} errors, stated {claimed:,}{place}.")
 
 

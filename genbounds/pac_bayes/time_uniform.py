@@ -290,9 +290,8 @@ def time_uniform_hoeffding(
     >>> f"{time_uniform_hoeffding(0.1, 0.0, 100, np.exp(-2.0), 50.0, 25.0):.10f}"
     '0.2025000000'
     """
-    n = count("n", n)
     risk, kl = unit_interval("risk", risk), nonnegative("kl", kl)
-    total = nonnegative("weight_sum", weight_sum)
+    n, total = np.broadcast_arrays(count("n", n), nonnegative("weight_sum", weight_sum))
     squares = nonnegative("weight_squares", weight_squares)
     if not np.all((total > 0) & np.isfinite(total)):
         raise ValueError(f"weight_sum must be positive and finite, got {weight_sum!r}. Weigh some example.")

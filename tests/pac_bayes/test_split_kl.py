@@ -42,7 +42,7 @@ def test_split_kl_discrete_encloses_the_formula(oracle, x):
         levels, parts = [mpf(level) for level in x["levels"]], len(x["frequencies"])
         c = oracle.complexity(x["kl"], x["n"], x["delta"], parts * oracle.xi(x["n"]))
         truth = levels[0]
-        for low, high, frequency in zip(levels, levels[1:], x["frequencies"], strict=False):
+        for low, high, frequency in zip(levels[:-1], levels[1:], x["frequencies"], strict=True):
             truth += (high - low) * inverse(oracle, frequency, c)
         assert encloses(split_kl_discrete(**x), min(truth, levels[-1]), levels[-1] - levels[0] + abs(levels[0]))
 

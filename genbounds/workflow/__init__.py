@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "CompressionTraining": "genbounds.compression.training",
     "NetworkTraining": "genbounds.pac_bayes.training",
     "PosteriorTraining": "genbounds.pac_bayes.training",
     "certify": "genbounds.workflow.certification",
+    "certify_compressed": "genbounds.workflow.compression",
     "certify_head": "genbounds.workflow.heads",
     "certify_parts": "genbounds.workflow.parts",
+    "load_compressed": "genbounds.workflow.compression",
     "load_predictor": "genbounds.workflow.predictor",
     "remeasure": "genbounds.workflow.remeasurement",
 }

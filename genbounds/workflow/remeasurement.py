@@ -10,10 +10,13 @@ from torch import nn
 from genbounds.certificates import Certificate, Finding, Verification, verify
 from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.data import load_data
+from genbounds.models.examples import Data
 from genbounds.models.linear_heads import exact_gibbs_risk, extract_features
+from genbounds.models.passes import count_errors
 from genbounds.models.state import state_sha256
 from genbounds.pac_bayes.low_rank import load_gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.workflow.compression import load_compressed
 from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
 from genbounds.workflow.gaussians import layer_of
 from genbounds.workflow.predictor import load_module
@@ -33,9 +36,10 @@ def remeasure(
     """Verify a certificate and measure again what it rests on: data, KL divergence and error counts.
 
     The posterior, the prior and the buffers are read from the certificate's folder, the draws are repeated from its
-    seed. On another device or another version of torch single predictions may differ; an error count above the
-    certified one is refused all the same, and the sentence says what differs. No measurement can find a prior that saw
-    more than the certificate says: to be sure of a learnt one, learn it again.
+    seed; a network that was certified by its code is decoded from its message. On another device or another version of
+    torch single predictions may differ; an error count above the certified one is refused all the same, and the
+    sentence says what differs. No measurement can find a prior that saw more than the certificate says: to be sure of
+    a learnt one, learn it again.
 
     Parameters
     ----------
@@ -67,9 +71,6 @@ def _findings(
     limit = certificate.basis[0].inputs
     draws = certificate.draws or {}
     counts = {SCHEMES[0]: "errors", SCHEMES[1]: "values", "exact": "risk"}.get(draws.get("scheme", ""))
-    if certificate.posterior is None or certificate.prior is None or counts not in limit:
-        yield Finding("statistics", False, "the certificate does not rest on a posterior, a prior and counted errors.")
-        return
     source = load_data(data, part="all")
     if len(source) != certificate.sample.examples:
         sentence = f"the data has {len(source):,} examples, the certificate's sample {certificate.sample.examples:,}."
@@ -78,6 +79,12 @@ def _findings(
     for name, role in certificate.sample.roles.items():
         same = source.content_sha256(certificate.sample.indices(name)) == role.content_sha256
         yield Finding(f"data: {name}", same, "the examples are the certificate's." if same else "other examples.")
+    if certificate.code is not None and "bits" in certificate.code:
+        yield from _of_message(certificate, folder, model, source, device, progress)
+        return
+    if certificate.posterior is None or certificate.prior is None or counts not in limit:
+        yield Finding("statistics", False, "the certificate does not rest on a posterior, a prior and counted errors.")
+        return
     posterior = load_gaussian(folder / "posterior.safetensors")
     prior = DiagonalGaussian.load(folder / "prior.safetensors")
     for name, gaussian, section in (
@@ -98,12 +105,7 @@ def _findings(
     dtype = getattr(torch, certificate.model["dtype"])
     module = load_module(model, folder, posterior.mean).to(device, dtype)
     bound = certificate.sample.indices("bound")
-    ways = (
-        ("torch", certificate.versions.get("torch"), torch.__version__),
-        ("device", certificate.model["device"], torch.device(device).type),
-    )
-    differing = [f"{name} {then} then, {now} now" for name, then, now in ways if then != now]
-    place = f"; {', '.join(differing)}" if differing else ""
+    place = _elsewhere(certificate, device)
     if counts == "risk":
         name = certificate.model["random"]
         features = extract_features(module, name, source, device=device, dtype=dtype, progress=progress)
@@ -132,6 +134,33 @@ def _findings(
         pairs = zip(counted, limit["values"], strict=False)
         holds = len(counted) == len(limit["values"]) and all(count / len(bound) <= value for count, value in pairs)
     yield Finding("error count", holds, f"measured {sum(counted):,} errors, stated {claimed:,}{place}.")
+
+
+def _elsewhere(certificate: Certificate, device: torch.device | str) -> str:
+    """Name what is another than it was, where single predictions may differ by it."""
+    ways = (
+        ("torch", certificate.versions.get("torch"), torch.__version__),
+        ("device", certificate.model["device"], torch.device(device).type),
+    )
+    differing = [f"{name} {then} then, {now} now" for name, then, now in ways if then != now]
+    return f"; {', '.join(differing)}" if differing else ""
+
+
+def _of_message(
+    certificate: Certificate, folder: Path, model: Any, data: Data, device: torch.device | str, progress: bool
+) -> Iterator[Finding]:
+    """Decode the message again, and count the errors of the network that it says."""
+    try:
+        module = load_compressed(folder, model).to(device)
+    except (ValueError, OSError) as error:
+        yield Finding("message", False, str(error))
+        return
+    yield Finding("message", True, "it has the certificate's bits, and decodes to the certificate's network.")
+    stated, bound = certificate.basis[-1].inputs["errors"], certificate.sample.indices("bound")
+    dtype = getattr(torch, certificate.model["dtype"])
+    counted = count_errors(module, data, bound, device=device, dtype=dtype, progress=progress)
+    sentence = f"measured {counted:,} errors, stated {stated:,}{_elsewhere(certificate, device)}."
+    yield Finding("error count", counted <= stated, sentence)
 
 
 def _as_described(prior: DiagonalGaussian, section: Mapping[str, Any]) -> Finding:

@@ -14,6 +14,7 @@ from genbounds.numerics.gaussians import (
     wasserstein2_diagonal,
     wasserstein2_full,
 )
+from genbounds.numerics.log_ratio import log_ratio_diagonal
 from genbounds.numerics.log_terms import log_kt, log_two_sqrt, log_xi, xi
 from genbounds.numerics.low_rank import kl_low_rank
 from genbounds.numerics.rounding import round_down, round_up
@@ -37,6 +38,7 @@ __all__ = [
     "log_binomial_cdf",
     "log_kt",
     "log_probability",
+    "log_ratio_diagonal",
     "log_two_sqrt",
     "log_xi",
     "nonnegative",

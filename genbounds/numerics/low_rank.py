@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.lapack import dpstrf
 
 from genbounds.numerics.double_double import two_sum
 from genbounds.numerics.gaussians import kl_diagonal
@@ -18,6 +19,8 @@ __all__ = ["kl_low_rank"]
 #: Rows of the factor that are multiplied at once: the error of an inner product grows with its length.
 _ROWS = 1024
 _UNIT = 2.0**-53
+#: A column whose part that is orthogonal to others is smaller than the root of this is left out, where one must be.
+_PARALLEL = 1e-7
 #: What underflow takes from a square, and from a product of two entries whose squares are finite.
 _LOST_SQUARE, _LOST_PRODUCT = 2.0**-1070, 2.0**-500
 
@@ -61,8 +64,8 @@ def kl_low_rank(
 
     F is bounded by what is computed for it and the error of inner products (n terms, in any order: relative n u /
     (1 - n u) of the sum of absolute values); |R^-1|_F by |X|_F / (1 - |I - R X|_F) for the computed inverse X. With
-    the Cholesky factor in place of R this loses about 1e-13 r^2.5 cond(C) nats. Where it fails (theta >= 1, or
-    an overflow), ln det A >= 0 is used: the value stays an upper bound, though a poor one.
+    the Cholesky factor in place of R this loses about 1e-13 r^2.5 cond(C) nats. Where it fails (theta >= 1/2), as
+    columns are next to parallel, the determinant is bounded without some of them; where W^T W overflows, by 1.
 
     Examples
     --------
@@ -107,15 +110,27 @@ def kl_low_rank(
 
 def _log_det_lower(gram: NDArray[np.float64], dimension: int) -> float:
     """Bound ln det(I + G) from below, where `gram` is within the error of `kl_low_rank`'s blocks of G = W^T W."""
-    rank = len(gram)
-    a = gram + np.eye(rank)
+    a = gram + np.eye(len(gram))
     exponents = np.ceil(np.frexp(np.diag(a))[1] / 2).astype(np.int32)
     scaled = np.ldexp(a, -(exponents[:, None] + exponents))
+    certified = _certified(scaled, exponents, dimension)
+    if certified is None:
+        # Columns next to parallel. Without some of them the determinant is smaller, as Schur complements of A >= I are
+        # at least I: keep those that a Cholesky factorisation with pivots takes first.
+        _, pivots, rank, _ = dpstrf(scaled, tol=_PARALLEL, lower=1)
+        kept = pivots[:rank] - 1
+        certified = _certified(scaled[np.ix_(kept, kept)], exponents[kept], dimension)
+    return max(0.0, certified or 0.0)
+
+
+def _certified(scaled: NDArray[np.float64], exponents: NDArray[np.int32], dimension: int) -> float | None:
+    """Bound the logarithm of det(S C S) from below by the notes of `kl_low_rank`; None where theta is too large."""
+    rank = len(scaled)
     try:
         root = np.linalg.cholesky(scaled)
         inverse = np.linalg.inv(root)
     except np.linalg.LinAlgError:
-        return 0.0
+        return None
     # By Cauchy and Schwarz the absolute products behind an entry sum to at most the root of the diagonal's product, so
     # that an elementwise error times it has a Frobenius norm of that error times the trace. A block's inner product has
     # _ROWS terms with quotients for factors; the compensated sum over blocks adds one unit (below 2^26 blocks), the
@@ -127,10 +142,10 @@ def _log_det_lower(gram: NDArray[np.float64], dimension: int) -> float:
     size = np.linalg.norm(inverse) * slack
     residual = np.linalg.norm(root @ inverse - np.eye(rank)) + 1.01 * (rank + 3) * _UNIT * np.linalg.norm(root) * size
     if not residual * slack < 0.5:
-        return 0.0
+        return None
     theta = np.square(size / (1.0 - residual * slack)) * distance * slack
     if not theta < 0.5:
-        return 0.0
+        return None
     parts = [*(2.0 * math.log(2.0) * exponents), *(2.0 * np.log(np.diag(root)))]
     error = 5.0 * 2.0**-52 * math.fsum(map(abs, parts)) + 1.001 * math.sqrt(rank) * theta / (1.0 - theta)
-    return max(0.0, math.nextafter(math.fsum(parts) - error, -math.inf))
+    return math.nextafter(math.fsum(parts) - error, -math.inf)

@@ -83,6 +83,9 @@ def test_columns_that_are_almost_parallel_stay_covered(noise):
     value, truth = kl_low_rank(0.0, 1e-3, factor, 0.0, np.ones(20)), oracle(0.0, 1e-3, factor, 0.0, 1.0)
     assert arb(float(value)) >= truth
     assert value <= float(truth.mid()) * 1.01
+    repeated = np.concatenate([factor[:, :1]] * 3, axis=1)  # one direction three times: nothing is lost but the digits
+    one = kl_low_rank(0.0, 1e-3, factor[:, :1] * math.sqrt(3), 0.0, np.full(20, 1e6))
+    assert one <= kl_low_rank(0.0, 1e-3, repeated, 0.0, np.full(20, 1e6)) <= one + 1
 
 
 def test_extremes_are_covered():

@@ -37,7 +37,7 @@ ARGUMENTS = {
     "tokens": st.integers(1, 10**9),
     "lam": st.floats(1e-3, 1.999),
     "values": st.lists(st.floats(0, 1), min_size=1, max_size=40),
-    "gibbs_risk": st.floats(0, 0.49),
+    "gibbs_risk": st.floats(1e-9, 0.49),
     "tandem_risk": RISKS,
     "log_ratio": st.floats(0, 1e5) | st.just(0.0),
     "renyi": st.floats(0, 1e5) | st.just(0.0),

@@ -16,6 +16,7 @@ attacks_at_5_percent = cache(lambda theorem: attack(theorem, 0.05))
 #: Theorems that can be sharp: in some world they fail with almost exactly the probability they allow themselves.
 SHARP = {
     "pac_bayes.catoni",
+    "pac_bayes.catoni_single_draw",
     "pac_bayes.clopper_pearson",
     "pac_bayes.monte_carlo_betting",
     "pac_bayes.monte_carlo_binomial",
@@ -42,6 +43,8 @@ def test_the_attacks_are_not_harmless(theorem):
         assert 0.05 * (1 - 1e-6) < worst <= 0.05 * (1 + 1e-11)
     elif theorem.name in ("pac_bayes.maurer", "pac_bayes.seeger_xi"):
         assert worst == pytest.approx(0.025, rel=1e-6)  # one example: ln(2 / delta), and no error has half of delta
+    elif "delta" not in theorem.arguments:
+        assert worst == min(found.slack for found in attacks_at_5_percent(theorem)) == 0  # certain, and attained
     else:
         assert worst > 0
 

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from genbounds.models.examples import Data
 from genbounds.models.progress import track
-from genbounds.models.randomness import PerExampleForward, normal_noise, stream
-from genbounds.numerics import count, nonnegative
+from genbounds.models.randomness import Noise, PerExampleForward, normal_noise, stream
+from genbounds.models.state import state_sha256
+from genbounds.numerics import count, nonnegative, unit_interval
 from genbounds.pac_bayes.objectives import OBJECTIVES, bounded_cross_entropy
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 
-__all__ = ["NetworkTraining", "PosteriorTraining", "train_network", "train_posterior"]
+__all__ = ["Excess", "NetworkTraining", "PosteriorTraining", "train_network", "train_posterior"]
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,17 @@ class PosteriorTraining:
         Bound that is minimised, on the bounded cross-entropy.
     smallest_probability : float
         Floor of the bounded cross-entropy.
+    kl_weight : float
+        Weight of the divergence in the bound that is minimised. Below 1 the posterior moves further than its own bound
+        would like: to be the prior of a next step.
+    annealing : float
+        Part of the epochs, from 0 to 1, in which that weight grows from 0: a posterior that starts at its prior first
+        learns what is worth the divergence.
 
     Raises
     ------
     ValueError
-        If a number of epochs, a batch or the objective is impossible.
+        If a number of epochs, a batch, the objective or a weight is impossible.
     """
 
     epochs: int = 20
@@ -84,12 +92,42 @@ class PosteriorTraining:
     learning_rate: float = 5e-3
     objective: str = "maurer"
     smallest_probability: float = 1e-2
+    kl_weight: float = 1.0
+    annealing: float = 0.0
 
     def __post_init__(self) -> None:
         count("epochs", self.epochs, minimum=0)
         count("batch_size", self.batch_size)
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}. Pick one.")
+        nonnegative("kl_weight", self.kl_weight)
+        unit_interval("annealing", self.annealing, "It is a part of the epochs.")
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Over which predictor, drawn or given, the excess loss of a posterior is counted.
+
+    Parameters
+    ----------
+    over : DiagonalGaussian, or mapping of str to Tensor
+        The posterior of the step before, of which every example meets a fresh draw; or the weights of one reference
+        network.
+    gamma : float
+        In [0, 1]. The objective is (1 - gamma) times the direct bound plus gamma times the excess, each in the form of
+        `genbounds.pac_bayes.recursive.recursive_step`.
+    """
+
+    over: DiagonalGaussian | Mapping[str, Tensor]
+    gamma: float
+
+    def __post_init__(self) -> None:
+        unit_interval("gamma", self.gamma, "It weighs two bounds.")
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the predictor."""
+        return self.over.sha256() if isinstance(self.over, DiagonalGaussian) else state_sha256(self.over)
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -215,6 +253,8 @@ def train_posterior(
     settings: PosteriorTraining,
     *,
     log_term: float,
+    n: int | None = None,
+    excess: Excess | None = None,
     free_prior_scales: Collection[Collection[str]] = (),
     seed: int,
     device: torch.device | str = "cpu",
@@ -238,11 +278,15 @@ def train_posterior(
     data : Data
         Where the examples are.
     indices : ndarray of int64
-        The bound sample.
+        Examples to train on: the bound sample, or what of it may be looked at yet.
     settings : PosteriorTraining
         Epochs, rates and objective.
     log_term : float
         What is added to the KL in the bound, in nats: ln(2 sqrt(n) / delta) and unions.
+    n : int, optional
+        Examples that the bound counts; by default those of `indices`.
+    excess : Excess, optional
+        Train on a bound by way of another predictor, instead of the direct one.
     free_prior_scales : collection of collections of str
         Groups of parameters, all of them together, whose common prior standard deviation will be chosen afterwards on a
         paid grid, group by group: train on the KL at its best values.
@@ -273,13 +317,20 @@ def train_posterior(
     logs = {name: torch.zeros_like(value, requires_grad=True) for name, value in start_mean.items()}
     optimizer = torch.optim.Adam([*moves.values(), *logs.values()], lr=settings.learning_rate)
     objective = OBJECTIVES[settings.objective]
+    gamma = 0.0 if excess is None else excess.gamma
+    other = None if excess is None else _scores_of(excess.over, model, forward, device, dtype)
+    weights = torch.tensor([1.0] if excess is None else [gamma, 1 - gamma, gamma], dtype=torch.float64, device=device)
 
     def gaussian() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         mean = {name: torch.addcmul(start_mean[name], unit[name], move) for name, move in moves.items()}
         return mean, {name: unit[name] * log.exp() for name, log in logs.items()}
 
-    n = len(indices)
-    saved = _Saved(resume, f"posterior {settings} {seed=} {n=} {log_term=} {prior.sha256()} {start.sha256()}")
+    n = len(indices) if n is None else n
+    over = "" if excess is None else f" {gamma=} {excess.sha256}"
+    identity = (
+        f"posterior {settings} {seed=} {n=} of {len(indices)} {log_term=} {prior.sha256()} {start.sha256()}{over}"
+    )
+    saved = _Saved(resume, identity)
     first, average = 0, None
     if state := saved.load():
         with torch.no_grad():
@@ -288,27 +339,35 @@ def train_posterior(
                 logs[name].copy_(state["logs"][name])
         optimizer.load_state_dict(state["optimizer"])
         first, average = state["epoch"], state["average"].to(device)
-    per_epoch = math.ceil(n / settings.batch_size)
+    per_epoch = math.ceil(len(indices) / settings.batch_size)
+    annealed = max(1.0, settings.annealing * settings.epochs * per_epoch)
     for epoch in track(
         range(first, settings.epochs), "training the posterior", total=settings.epochs - first, progress=progress
     ):
-        order = indices[torch.randperm(n, generator=stream(seed, "posterior order", epoch)).numpy()]
+        order = indices[torch.randperm(len(indices), generator=stream(seed, "posterior order", epoch)).numpy()]
         noise = normal_noise(stream(seed, "posterior weights", epoch, device=device), dtype)
+        others = normal_noise(stream(seed, "weights of the step before", epoch, device=device), dtype)
         for step, (_, inputs, targets) in enumerate(
             data.batches(order, settings.batch_size, device=device, dtype=dtype), epoch * per_epoch
         ):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step, settings.epochs * per_epoch)
             mean, scale = gaussian()
-            risk = (
-                bounded_cross_entropy(forward(mean, scale, inputs, noise), targets, settings.smallest_probability)
-                .mean()
-                .double()
-            )
-            average = risk.detach() if average is None else torch.lerp(risk.detach(), average, 0.98)
+            losses = bounded_cross_entropy(forward(mean, scale, inputs, noise), targets, settings.smallest_probability)
+            if other is None:
+                rates = losses.mean().double()[None]
+            else:
+                with torch.no_grad():
+                    errs = (other(inputs, others).argmax(1) != targets).to(losses.dtype)
+                # The frequencies of `recursive_step`, with the surrogate for the errors of the one that is trained.
+                alone = ((1 - losses) * errs).mean(), (losses * (1 - errs)).mean()
+                rates = torch.stack([1 - alone[0], losses.mean(), alone[1]]).double()
+            average = rates.detach() if average is None else torch.lerp(rates.detach(), average, 0.98)
             kl = _kl(mean, scale, prior_mean, prior_scale, free_prior_scales)
+            weight = settings.kl_weight * min(1.0, (step + 1) / annealed)
             # The value of the running average with the gradient of the batch; away from 0, where the slope is infinite.
-            loss = objective(average.clamp_min(1e-9) + (risk - risk.detach()), (kl + log_term) / n)
+            bounds = objective(average.clamp_min(1e-9) + (rates - rates.detach()), (weight * kl + log_term) / n)
+            loss = (weights * bounds).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -326,6 +385,21 @@ def train_posterior(
     return DiagonalGaussian(
         {name: value.cpu() for name, value in mean.items()}, {name: value.cpu() for name, value in scale.items()}
     )
+
+
+def _scores_of(
+    over: DiagonalGaussian | Mapping[str, Tensor],
+    model: nn.Module,
+    forward: PerExampleForward,
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> Callable[[Tensor, Noise], Tensor]:
+    """Scores of another predictor: of a fresh draw an example, or of one network."""
+    if isinstance(over, DiagonalGaussian):
+        mean, scale = over.to(device, dtype)
+        return lambda inputs, noise: forward(mean, scale, inputs, noise)
+    own = {name: value.to(device, dtype) for name, value in over.items()}
+    return lambda inputs, _: functional_call(model, own, (inputs,))
 
 
 def _kl(

@@ -10,6 +10,7 @@ from torch import nn
 from genbounds.models.examples import TensorData
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import (
+    Excess,
     NetworkTraining,
     PosteriorTraining,
     _kl,
@@ -112,7 +113,7 @@ def test_divergence_is_an_error():
         train_network(network(), problem(), np.arange(300), NetworkTraining(epochs=3, learning_rate=1e30), seed=0)
 
 
-def fit(tmp=None, *, free=False, seed=0, **changes):
+def fit(tmp=None, *, free=False, seed=0, excess=None, n=None, **changes):
     data, model = problem(), network().eval()
     prior = DiagonalGaussian.isotropic(dict(model.named_parameters()), 0.1)
     settings = PosteriorTraining(**{"epochs": 4, "batch_size": 64, "learning_rate": 2e-2} | changes)
@@ -120,6 +121,8 @@ def fit(tmp=None, *, free=False, seed=0, **changes):
         "log_term": 6.0,
         "free_prior_scales": [[name for name, _ in model.named_parameters()]] if free else [],
         "seed": seed,
+        "excess": excess,
+        "n": n,
         "resume": tmp,
     }
     return train_posterior(model, prior, prior, data, np.arange(400), settings, **how), prior
@@ -133,6 +136,65 @@ def test_posterior_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
             fit(tmp_path / "posterior.pt")
     assert fit(tmp_path / "posterior.pt")[0].sha256() == whole.sha256()
     assert fit(seed=1)[0].sha256() != whole.sha256()
+
+
+def earlier(scale=0.1):
+    """Another predictor than the prior of `fit`: a Gaussian, and the network at its centre."""
+    model = network()
+    with torch.no_grad():
+        model[3].bias += torch.tensor([0.3, -0.3])
+    weights = {name: value.detach().clone() for name, value in model.named_parameters()}
+    return DiagonalGaussian.isotropic(weights, scale), weights
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["a Gaussian", "a network"])
+def test_training_on_the_excess_resumes_to_the_same_bits(tmp_path, monkeypatch, which):
+    over = earlier()[which]
+    how = {"excess": Excess(over, 0.5), "n": 900, "annealing": 0.5, "kl_weight": 0.3}
+    whole, _ = fit(**how)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(Stopped):
+            fit(tmp_path / "posterior.pt", **how)
+    with pytest.raises(ValueError, match="other settings"):
+        fit(tmp_path / "posterior.pt", **how | {"excess": Excess(over, 0.25)})
+    assert fit(tmp_path / "posterior.pt", **how)[0].sha256() == whole.sha256()
+
+
+def test_without_weight_the_excess_is_the_direct_bound():
+    """At gamma = 0 the step before is drawn and does not matter."""
+    plain, _ = fit()
+    of_excess, _ = fit(excess=Excess(earlier()[0], 0.0))
+    for name, value in plain.mean.items():
+        torch.testing.assert_close(of_excess.mean[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_bound_by_way_of_the_step_before_goes_down():
+    from genbounds.models.pairs import count_pairs
+    from genbounds.pac_bayes import recursive_step
+
+    before = earlier()[0]
+    posterior, prior = fit(excess=Excess(before, 0.5), epochs=8)
+    data, model, indices = problem(), network().eval(), np.arange(400)
+
+    def bound(gaussian):
+        pair = [one.to("cpu", torch.float32) for one in (gaussian, before)]
+        counts = np.sum([count_pairs(model, *pair, data, indices, number=k, seed=5) for k in range(10)], axis=0) / 4000
+        return recursive_step(0.3, 0.5, 1 - counts[1], counts[2:].sum(), counts[2], gaussian.kl(prior), 400, 0.05)
+
+    assert bound(posterior) < bound(prior) - 0.05
+
+
+def test_less_weight_and_annealing_move_a_posterior_further():
+    plain, prior = fit()
+    assert fit(kl_weight=0.1)[0].kl(prior) > 1.2 * plain.kl(prior)
+    assert fit(n=4000)[0].kl(prior) > 1.2 * plain.kl(prior)
+    assert fit(annealing=1.0)[0].kl(prior) > 1.05 * plain.kl(prior)
+
+
+def test_an_excess_has_a_weight():
+    with pytest.raises(ValueError, match="gamma must be in"):
+        Excess(earlier()[0], 1.5)
 
 
 @pytest.mark.parametrize("objective", ["maurer", "quadratic"])
@@ -180,6 +242,8 @@ def test_a_vacuous_start_does_not_stop_training():
         (NetworkTraining, {"noise": -0.1}, "noise"),
         (PosteriorTraining, {"epochs": 1.5}, "epochs"),
         (PosteriorTraining, {"batch_size": 0}, "batch_size"),
+        (PosteriorTraining, {"kl_weight": -1.0}, "kl_weight"),
+        (PosteriorTraining, {"annealing": 1.5}, "annealing"),
         (PosteriorTraining, {"objective": "mauer"}, "objective must be one of maurer, quadratic"),
     ],
 )

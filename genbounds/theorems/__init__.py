@@ -4,6 +4,7 @@ from genbounds.theorems.assumptions import Assumption
 from genbounds.theorems.catalogue import catalogue, get
 from genbounds.theorems.parameters import Fixed, Free, Grid, Parameter
 from genbounds.theorems.theorem import KINDS, PREDICTORS, Limit, Theorem, theorem
+from genbounds.theorems.tournament import Tournament, tournament
 
 __all__ = [
     "KINDS",
@@ -15,7 +16,9 @@ __all__ = [
     "Limit",
     "Parameter",
     "Theorem",
+    "Tournament",
     "catalogue",
     "get",
     "theorem",
+    "tournament",
 ]

@@ -65,6 +65,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "margin_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "spectral_norms": (lambda x: 0 < x < inf, "positive and finite"),
     "frobenius_norms": (lambda x: 0 < x < inf, "positive and finite"),
+    "row_norm_sums": (lambda x: 0 < x < inf, "positive and finite"),
     "margin": (lambda x: 0 < x < inf, "positive and finite"),
     "input_norm": (lambda x: 0 < x < inf, "positive and finite"),
     "width": _whole(1),

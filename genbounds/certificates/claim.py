@@ -17,7 +17,17 @@ __all__ = ["LISTS", "STATUSES", "Claim", "evaluate", "rests_on", "state"]
 STATUSES = ("checked", "declared", "unknown", "violated")
 
 #: Arguments of theorems that are lists of numbers.
-LISTS = ("values", "frequencies", "levels", "risks", "second_moments", "variances", "spectral_norms", "frobenius_norms")
+LISTS = (
+    "values",
+    "frequencies",
+    "levels",
+    "risks",
+    "second_moments",
+    "variances",
+    "spectral_norms",
+    "frobenius_norms",
+    "row_norm_sums",
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from genbounds.pac_bayes.language_models import (
     token_level,
     token_level_kl,
 )
-from genbounds.pac_bayes.margins import neyshabur_spectral, spectral_complexity
+from genbounds.pac_bayes.margins import bartlett_spectral, neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.majority_vote import c_bound, first_order, tandem
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
@@ -23,6 +23,7 @@ from genbounds.pac_bayes.time_uniform import coin_betting, coin_betting_kl, time
 from genbounds.pac_bayes.variance import tolstikhin_seldin, unexpected_bernstein, unexpected_bernstein_grid
 
 __all__ = [
+    "bartlett_spectral",
     "blanchard_fleuret",
     "c_bound",
     "catoni",

@@ -48,6 +48,7 @@ ARGUMENTS = {
     "margin_risk": RISKS,
     "spectral_norms": st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
     "frobenius_norms": st.lists(st.floats(0.1, 30), min_size=3, max_size=3),
+    "row_norm_sums": st.lists(st.floats(0.1, 30), min_size=3, max_size=3),
     "margin": st.floats(1e-3, 1e3),
     "input_norm": st.floats(1e-2, 1e2),
     "width": st.integers(2, 10**4),

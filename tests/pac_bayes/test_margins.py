@@ -1,8 +1,8 @@
-"""The spectral margin bound: against arbitrary precision, and every lemma of its proof by itself."""
+"""The spectral margin bounds: against arbitrary precision, and every lemma of their proofs by itself."""
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 
 import mpmath
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import integrate, stats
 
 from genbounds.certificates.balls import is_above
 from genbounds.certificates.errors import CertificateError
-from genbounds.pac_bayes import neyshabur_spectral, seeger_xi, spectral_complexity
+from genbounds.pac_bayes import bartlett_spectral, neyshabur_spectral, seeger_xi, spectral_complexity
 from genbounds.theorems import catalogue
 from genbounds.worlds import attack
 
@@ -55,7 +55,7 @@ def budget(oracle, spectral_norms, frobenius_norms, margin, input_norm, width, n
 @given(small_networks())
 def test_encloses_the_formula(oracle, inputs):
     given_inputs = dict(inputs)
-    n = given_inputs["n"] = min(given_inputs["n"], 10**6)  # beyond, xi has an upper form
+    n = given_inputs["n"] = min(given_inputs["n"], 10**4)  # where xi is summed soon
     with oracle.precision():
         c = budget(oracle, **{name: value for name, value in given_inputs.items() if name != "margin_risk"})
         value = neyshabur_spectral(**given_inputs)
@@ -223,6 +223,76 @@ def test_bad_numbers_are_refused(change, words):
         neyshabur_spectral(**inputs | {"input_norm": 1.0, "width": 3, "n": 100, "delta": 0.05} | change)
 
 
+# Covering numbers.
+
+COVERS = catalogue()["pac_bayes.bartlett_spectral"]
+
+
+def by_rows(inputs, factor):
+    """The same networks with the sums of their row norms; n large enough for a uniform bound."""
+    sums = [norm * factor for norm in inputs["spectral_norms"]]
+    rest = {name: value for name, value in inputs.items() if name not in ("frobenius_norms", "n", "margin_risk")}
+    return rest | {"row_norm_sums": sums, "n": inputs["n"] * 10**5, "margin_risk": inputs["margin_risk"] / 4}
+
+
+@given(small_networks(), st.floats(0.8, 3))
+def test_covering_numbers_enclose_the_formula(oracle, inputs, factor):
+    given_inputs = by_rows(inputs, factor)
+    value = bartlett_spectral(**given_inputs)
+    with oracle.precision():
+        s, b, h = given_inputs["spectral_norms"], given_inputs["row_norm_sums"], mpf(given_inputs["width"])
+        reach = (
+            mpmath.sqrt(2) * mpf(given_inputs["input_norm"]) * mpmath.fprod(map(mpf, s)) / mpf(given_inputs["margin"])
+        )
+        j = max(1, mpmath.ceil(64 * mpmath.log(reach)))
+        steps = [max(1, mpmath.ceil(64 * mpmath.log(mpf(over) / mpf(under)))) for over, under in zip(b, s, strict=True)]
+        spread = sum(mpmath.exp(mpf(k) / 64) ** (mpf(2) / 3) for k in steps) ** mpf("1.5")
+        m, n = mpmath.sqrt(2) * mpmath.exp(-mpf(j) / 64), mpf(given_inputs["n"])
+        chain = min(
+            15 * level * spread * mpmath.sqrt(mpmath.log(2 * h * h)) / (m * mpmath.sqrt(n)) + mpf(2) ** -level
+            for level in range(1, 60)
+        )
+        paid = sum(mpmath.log(k * (k + 1)) for k in [j, *steps]) - mpmath.log(mpf(given_inputs["delta"]))
+        assert oracle.encloses(value, mpf(given_inputs["margin_risk"]) + chain + mpmath.sqrt(paid / (2 * n)))
+    assert is_above(COVERS.name, given_inputs, float(value))
+    assert is_above(COVERS.name, given_inputs, float(value) * (1 - 1e-9)) is False
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_means_of_few_unit_matrices_come_close(k):
+    """Maurey's lemma, over all means there are: A X within (row norm sum) |X| / sqrt(k)."""
+    rng = np.random.default_rng(k)
+    for _ in range(5):
+        a, x = rng.standard_normal((2, 2)), rng.standard_normal((2, 3))
+        size = np.linalg.norm(a, axis=1).sum() * np.linalg.norm(x)
+        units = [sign * np.outer(e, row / np.linalg.norm(row)) for sign in (1, -1) for e in np.eye(2) for row in x]
+        means = (size * sum(chosen) / k for chosen in combinations_with_replacement(units, k))
+        assert min(np.linalg.norm(a @ x - mean) for mean in means) <= size / math.sqrt(k)
+
+
+def test_wide_layers_cost_covers_a_logarithm():
+    base = {"spectral_norms": [1.0], "margin": 1.0, "input_norm": 1.0, "delta": 0.05}
+    narrow, wide = (bartlett_spectral(0.0, row_norm_sums=[1.5], width=h, n=10**8, **base) for h in (10, 10**6))
+    assert wide < 3 * narrow
+    narrow, wide = (neyshabur_spectral(0.0, frobenius_norms=[1.0], width=h, n=10**8, **base) for h in (10, 10**6))
+    assert wide > 1000 * narrow
+
+
+@given(small_networks())
+def test_below_the_margin_risk_is_no_bound(inputs):
+    given_inputs = by_rows(inputs, 1.2)
+    value = bartlett_spectral(**given_inputs)
+    assert given_inputs["margin_risk"] < value <= 1
+    assert bartlett_spectral(**given_inputs | {"n": given_inputs["n"] // 2}) >= value
+    assert bartlett_spectral(**given_inputs | {"margin": given_inputs["margin"] / 2}) >= value
+
+
+def test_row_norm_sums_are_checked():
+    with pytest.raises(ValueError, match="row_norm_sums must have one entry a layer"):
+        bartlett_spectral(0.0, [1.0, 1.0], [1.0], 1.0, 1.0, 2, 100, 0.05)
+    assert bartlett_spectral(0.5, [1.0], [1.0], 1.0, 1.0, 2, 100, 0.05) == 1.0
+
+
 # The test of the test: what the worlds must catch.
 
 
@@ -240,3 +310,13 @@ def test_broken_variants_are_caught(broken):
     attacks = attack(replace(THEOREM, function=broken), 0.05)
     assert max(found.failure for found in attacks) > 0.07
     assert all(found.survived for found in attack(THEOREM, 0.05))
+
+
+def covers_left_out(margin_risk, spectral_norms, row_norm_sums, margin, input_norm, width, n, delta):
+    return margin_risk + math.sqrt(-math.log(delta) / (2 * n))
+
+
+def test_covering_numbers_left_out_are_caught():
+    attacks = attack(replace(COVERS, function=covers_left_out), 0.05)
+    assert max(found.failure for found in attacks) > 0.07
+    assert all(found.survived for found in attack(COVERS, 0.05))

@@ -43,6 +43,8 @@ def test_the_attacks_are_not_harmless(theorem):
         assert 0.05 * (1 - 1e-6) < worst <= 0.05 * (1 + 1e-11)
     elif theorem.name in ("pac_bayes.maurer", "pac_bayes.seeger_xi"):
         assert worst == pytest.approx(0.025, rel=1e-6)  # one example: ln(2 / delta), and no error has half of delta
+    elif theorem.name == "pac_bayes.bartlett_spectral":
+        assert worst == 0  # where this bound is below 1 it fails with probability e^-1000 and less, no float
     elif "delta" not in theorem.arguments:
         assert worst == min(found.slack for found in attacks_at_5_percent(theorem)) == 0  # certain, and attained
     else:

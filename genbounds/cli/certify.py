@@ -28,7 +28,7 @@ def certify(
     prefix: Annotated[str, Parameter(group=_WEIGHTS)] = "",
     trust_pickle: Annotated[Flag, Parameter(group=_WEIGHTS)] = False,
     prior: Annotated[Literal["learnt", "checkpoint", "zero", "initialisation"], Parameter(group=_PRIOR)] = "learnt",
-    prior_scale: Annotated[float | None, Parameter(group=_PRIOR)] = None,
+    prior_scale: Annotated[float | Literal["per layer"] | None, Parameter(group=_PRIOR)] = None,
     prior_fraction: Annotated[float, Parameter(group=_PRIOR)] = 0.5,
     roles: Annotated[Path | None, Parameter(group=_PRIOR)] = None,
     part: Annotated[Part, Parameter(group=_PRIOR)] = "all",
@@ -73,8 +73,9 @@ def certify(
     prior : str
         Centre of the prior. learnt: a network trained here on a part of the data; checkpoint: the checkpoint, which you
         declare not to have seen the bound's sample; zero and initialisation: no data, for a checkpoint that saw all.
-    prior_scale : float
+    prior_scale : float or "per layer"
         Standard deviation of the prior, fixed before looking at the bound's sample; chosen and paid for if left out.
+        "per layer": one for each, chosen on a product of grids that is paid, for the priors zero and initialisation.
     prior_fraction : float
         Part of the training examples given to a learnt prior.
     roles : Path

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from genbounds.cli.app import OK, REFUSED, USAGE_ERROR
 from genbounds.cli.certify import certify
@@ -55,6 +57,15 @@ def test_the_same_command_again_gives_the_same_certificate_for_machines(run, pro
     assert (code, err) == (OK, "")
     assert json.loads(out) == json.loads(before)
     assert (certified / "certificate.json").read_bytes() == before
+
+
+def test_prior_scales_by_layer(run, problem, tmp_path):
+    weights = tmp_path / "weights.pt"
+    torch.save(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)).state_dict(), weights)
+    options = ["--checkpoint", weights, "--prior", "zero", "--prior-scale", "per layer", *QUICK]
+    code, out, _ = run("certify", *problem, "--out", tmp_path / "out", *options, "--json")
+    assert code == OK
+    assert set(json.loads(out)["prior"]["scale"]["candidates"]) == {"0", "2"}
 
 
 def test_parts_of_the_data_make_a_curve(run, problem, tmp_path):

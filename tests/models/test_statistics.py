@@ -106,7 +106,7 @@ def test_the_shared_draw_is_that_of_the_counts():
 
 
 def chance_of_split_pairs(model, data, count):
-    """E_Q l (1 - l') for examples and their partners: z_1 - z_0 on both is a Gaussian pair, of covariance 2 s^2 x.x'."""
+    """E_Q l (1 - l') for examples and their partners, from the Gaussian law of z_1 - z_0 on both."""
     x, w = data.inputs.double().numpy()[:count], model.weight.detach().double().numpy()
     signs = 2 * data.targets.numpy()[:count] - 1
     chances = []

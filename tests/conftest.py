@@ -89,3 +89,40 @@ def issue_certificate():
         )
 
     return issue
+
+
+#: Words of the tiny models that are made for tests of prompts.
+WORDS = ("sun", "fire", "red", "snow", "ice", "blue", "with", "and")
+
+
+@pytest.fixture(scope="session")
+def save_tiny_model(tmp_path_factory):
+    """A function that saves a tiny random Hugging Face model with a word tokenizer, and returns its folder."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    def save(kind, words=WORDS, seed=0, positions=12):
+        names = ("[UNK]", "[PAD]", "[START]", *words)
+        inner = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="[UNK]"))
+        inner.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_object=inner, unk_token="[UNK]", pad_token="[PAD]", bos_token="[START]"
+        )
+        sizes = {"vocab_size": len(names), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        options = sizes | {"max_position_embeddings": positions, "initializer_range": 0.5}
+        ids = {"bos_token_id": 2, "eos_token_id": None, "pad_token_id": 1}
+        config, model = {
+            "gpt2": (transformers.GPT2Config, transformers.GPT2LMHeadModel),
+            "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+            "bert": (transformers.BertConfig, transformers.BertModel),
+        }[kind]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made = model(config(**options, intermediate_size=32, **(ids if kind != "bert" else {})))
+        folder = tmp_path_factory.mktemp(kind)
+        tokenizer.save_pretrained(folder)
+        made.save_pretrained(folder)
+        return folder
+
+    return save

@@ -1,4 +1,4 @@
-"""What commands read and write: data, roles, the curve and the page about a certificate."""
+"""What commands read and write: data, texts, roles, the curve and the page about a certificate."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from genbounds.certificates import Certificate, Verification
     from genbounds.models.examples import Data
 
-__all__ = ["Part", "check_device", "read_data", "read_roles", "write_figures"]
+__all__ = ["Part", "check_device", "read_data", "read_roles", "read_texts", "write_figures"]
 
 #: Parts of a folder of IDX files.
 Part: TypeAlias = Literal["train", "test", "all"]
@@ -91,6 +91,43 @@ def read_roles(path: Path) -> dict[str, list[int]]:
             " Write one list for each role."
         )
     return content
+
+
+def read_texts(path: Path) -> tuple[list[str], list[str]]:
+    """Read labelled texts.
+
+    Parameters
+    ----------
+    path : Path
+        File of JSON lines, each a table with ``text`` and ``label``; other keys do not matter.
+
+    Returns
+    -------
+    texts : list of str
+        The texts.
+    labels : list of str
+        Their labels.
+
+    Raises
+    ------
+    ValueError
+        If a line is something else, with its number.
+    """
+    texts, labels = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            example = json.loads(line)
+            text, label = example["text"], example["label"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            text = label = None
+        if not isinstance(text, str) or not isinstance(label, str):
+            raise ValueError(
+                f'texts must be lines such as {{"text": "a game of chess", "label": "games"}}, got {line!r:.60} as '
+                f"line {number} of {path.name}. Write one JSON object on each line."
+            )
+        texts.append(text)
+        labels.append(label)
+    return texts, labels
 
 
 def write_figures(folder: Path, certificates: "Sequence[Certificate]", verification: "Verification") -> list[str]:

@@ -14,9 +14,12 @@ _HOME = {
     "certify_compressed": "genbounds.workflow.compression",
     "certify_head": "genbounds.workflow.heads",
     "certify_parts": "genbounds.workflow.parts",
+    "certify_prompt": "genbounds.workflow.prompts",
     "load_compressed": "genbounds.workflow.compression",
     "load_predictor": "genbounds.workflow.predictor",
+    "load_prompts": "genbounds.workflow.prompts",
     "remeasure": "genbounds.workflow.remeasurement",
+    "remeasure_prompt": "genbounds.workflow.prompts",
 }
 
 __all__ = sorted(_HOME)

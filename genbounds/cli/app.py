@@ -36,6 +36,7 @@ app = App(
 for _name, _line in (
     ("demo", "Train, certify, verify and draw a small real example, from nothing."),
     ("certify", "Certify the error of your own checkpoint."),
+    ("compress", "Certify one network, trained on all of the data, by the length of its code."),
     ("prompt", "Search prompts that classify your texts, and certify them."),
     ("verify", "Check a certificate, without the model that it is about."),
     ("curve", "Draw certified bounds and measured errors of several certificates."),

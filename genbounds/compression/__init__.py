@@ -7,11 +7,20 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Codebook": "quantisation",
+    "CompressionTraining": "training",
     "FullSpace": "parametrisations",
+    "Header": "message",
     "LoRA": "adapters",
+    "Message": "message",
     "Parametrisation": "parametrisations",
+    "QuantisedNetwork": "message",
     "RandomSubspace": "parametrisations",
     "SubLoRA": "adapters",
+    "code_length": "codes",
+    "decode": "message",
+    "encode": "message",
+    "kraft_sum": "codes",
     "linear_weights": "adapters",
 }
 

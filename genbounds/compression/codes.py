@@ -5,10 +5,11 @@ the sum of 2^-length over all messages is at most 1. That is all that an Occam b
 """
 
 import math
+import operator
 from collections.abc import Iterable
 from fractions import Fraction
 
-from genbounds.numerics import count, round_up
+from genbounds.numerics import round_up
 
 __all__ = [
     "BitReader",
@@ -25,6 +26,13 @@ __all__ = [
     "write_gamma",
     "write_omega",
 ]
+
+
+def _whole(name: str, number: int, lowest: int) -> int:
+    """Return a whole number of any size, exactly."""
+    if (whole := operator.index(number)) < lowest:
+        raise ValueError(f"{name} must be a whole number of at least {lowest}, got {whole}.")
+    return whole
 
 
 class BitWriter:
@@ -166,7 +174,7 @@ def write_gamma(bits: BitWriter, number: int) -> None:
     ValueError
         If the number is not positive.
     """
-    width = int(count("number", number)).bit_length()
+    width = _whole("number", number, 1).bit_length()
     bits.write(0, width - 1)
     bits.write(number, width)
 
@@ -205,7 +213,7 @@ def write_delta(bits: BitWriter, number: int) -> None:
     ValueError
         If the number is not positive.
     """
-    width = int(count("number", number)).bit_length()
+    width = _whole("number", number, 1).bit_length()
     write_gamma(bits, width)
     bits.write(number - (1 << (width - 1)), width - 1)
 
@@ -242,7 +250,7 @@ def write_omega(bits: BitWriter, number: int) -> None:
     ValueError
         If the number is not positive.
     """
-    groups, rest = [], int(count("number", number))
+    groups, rest = [], _whole("number", number, 1)
     while rest > 1:
         groups.append(rest)
         rest = rest.bit_length() - 1
@@ -329,7 +337,7 @@ def kraft_sum(lengths: Iterable[int]) -> Fraction:
     >>> float(kraft_sum(files)) > 1
     True
     """
-    return sum((Fraction(1, 1 << int(count("length", length, minimum=0))) for length in lengths), Fraction(0))
+    return sum((Fraction(1, 1 << _whole("length", length, 0)) for length in lengths), Fraction(0))
 
 
 def require_prefix_lengths(lengths: Iterable[int]) -> None:
@@ -375,4 +383,4 @@ def code_length(bits: int) -> float:
     >>> code_length(1000)
     693.1471805599457
     """
-    return float(round_up(count("bits", bits, minimum=0) * math.log(2), 2)) if bits else 0.0
+    return float(round_up(_whole("bits", bits, 0) * math.log(2), 2)) if bits else 0.0

@@ -114,12 +114,10 @@ def uniform(values: ArrayLike, levels: int) -> Codebook:
         raise ValueError(f"levels must be odd and at least 3 for equal steps, got {levels}. Take 3, 5 or 7.")
     half = levels // 2
     array = np.asarray(values, dtype=np.float64)
-    # Nothing is gained by steps wider than the widest value, and float16 has steps of 2^-14 to spare.
-    widest = math.frexp(float(np.abs(array).max(initial=0)))[1]
-    books = [
-        Codebook(np.ldexp(np.arange(-half, half + 1, dtype=np.float64), exponent))
-        for exponent in range(max(-14, min(widest - 12, 4)), max(-13, min(widest + 1, 5)))
-    ]
+    # Steps wider than the widest value serve nothing, and float16 ends at 2^-14 and 2^16.
+    widest = min(math.frexp(float(np.abs(array).max(initial=0)))[1], 15 - half.bit_length())
+    exponents = range(max(-14, widest - 12), max(-14, widest) + 1)
+    books = [Codebook(np.ldexp(np.arange(-half, half + 1, dtype=np.float64), exponent)) for exponent in exponents]
     return min(books, key=lambda book: float(np.square(array - book.levels[book.nearest(array)]).sum()))
 
 

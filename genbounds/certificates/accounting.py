@@ -300,6 +300,8 @@ def _limits(claim: Claim, certificate: Certificate, claims: Sequence[Claim]) -> 
                     f"its {argument} must be about the loss {limit.loss or claim.loss!r}, but the claim "
                     f"{target.id!r} is about {target.loss!r}."
                 )
+            elif is_event(limit.loss) and not is_event(claim.loss):
+                yield f"its {argument} counts an event of the 0-1 loss, but the claim is about {claim.loss!r}."
         elif limit.quantity == "risk":
             yield f"its {argument} is a plain number, but must be the value of a claim that bounds a risk."
         elif (certificate.draws or {}).get("scheme") != "exact":

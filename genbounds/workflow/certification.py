@@ -1,44 +1,32 @@
 """From a checkpoint and its data to a certificate."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from genbounds.certificates import Certificate, Comparison, Estimate, Sample
-from genbounds.models.data import load_data
-from genbounds.models.examples import Data
+from genbounds.certificates import Certificate, Comparison, Estimate
 from genbounds.models.guards import (
     ModelError,
-    check_deterministic,
-    check_evaluation_mode,
-    check_examples_do_not_mix,
-    check_logits,
-    check_repeatable_data,
     stateful_buffers,
 )
 from genbounds.models.passes import block_size
-from genbounds.models.randomness import stream
-from genbounds.models.splits import ROLES, Roles
-from genbounds.models.state import save_state, state_sha256
+from genbounds.models.splits import Roles
+from genbounds.models.state import save_state
 from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
 from genbounds.theorems import Assumption
-from genbounds.version import __version__
 from genbounds.workflow.composition import (
     HEADLINE,
     error_estimate,
     gibbs_argument,
     holdout_comparison,
-    repetition_notes,
 )
 from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
 from genbounds.workflow.gaussians import (
@@ -50,8 +38,8 @@ from genbounds.workflow.gaussians import (
     make_prior,
     nearest_prior,
 )
-from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks, stratification_notes
-from genbounds.workflow.store import Store
+from genbounds.workflow.inputs import Networks, State
+from genbounds.workflow.run import Run, gather
 
 __all__ = ["PRIORS", "certify"]
 
@@ -174,19 +162,26 @@ def certify(
     if not (prior_scale in (None, PER_LAYER) or (isinstance(prior_scale, float | int) and 0 < prior_scale < math.inf)):
         raise ValueError(f"prior_scale must be positive and finite, got {prior_scale}. Try 0.03, or leave it out.")
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
-    source = load_data(data, part="all")
-    assigned = assign_roles(source, roles, prior=prior, prior_fraction=prior_fraction, seed=seed)
-    bound, n = assigned.indices("bound"), assigned.count("bound")
+    run = gather(
+        model,
+        data,
+        prior=prior,
+        checkpoint=checkpoint,
+        initial=initial,
+        prefix=prefix,
+        entry=entry,
+        trust_pickle=trust_pickle,
+        roles=roles,
+        prior_fraction=prior_fraction,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    )
+    networks, bound, n = run.networks, run.bound, len(run.bound)
+    module = networks.module
     how: dict[str, Any] = {"scheme": scheme, "delta": delta, "monte_carlo_share": monte_carlo_share}
     # Once without errors, so that what no certificate can be made of is refused before hours of training.
     gibbs_argument(theorem, [0] * passes, n, 0.0, candidates=1, statuses=dict.fromkeys(Assumption, "unknown"), **how)
-    for role in ("bound", "test"):
-        if assigned.count(role):
-            check_repeatable_data(source, assigned.indices(role))
-    networks = gather_networks(
-        model, checkpoint, initial, prior=prior, seed=seed, prefix=prefix, entry=entry, trust_pickle=trust_pickle
-    )
-    module = networks.module.to(device, dtype)
     if not isinstance(training, PosteriorTraining):
         random = {name: tuple(value.shape) for name, value in training.mean.items()}
         if random != {name: tuple(value.shape) for name, value in module.named_parameters()}:
@@ -194,17 +189,7 @@ def certify(
                 f"posterior must be over the parameters of the model, by name and shape, got {', '.join(random)}. Use "
                 "certify_head for one over the last layer alone."
             )
-    outputs = check_model(module, source, bound, device, dtype)
-    versions = {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__}
-    used = [role for role in ROLES if assigned.count(role)]
-    content = {role: source.content_sha256(assigned.indices(role)) for role in used}
     settings: dict[str, Any] = {
-        "model": networks.name,
-        "checkpoint": networks.trained and state_sha256(networks.trained),
-        "initial": networks.initial and state_sha256(networks.initial),
-        "outputs of the model": state_sha256({"": outputs}),
-        "data": content,
-        "roles": hashlib.sha256(assigned.codes.tobytes()).hexdigest(),
         "prior": prior,
         "prior_scale": prior_scale,
         "delta": delta,
@@ -212,21 +197,16 @@ def certify(
         "theorem": theorem,
         "network": dataclasses.asdict(network),
         "posterior": dataclasses.asdict(training) if isinstance(training, PosteriorTraining) else training.sha256(),
-        "augment": augment and augmented_sha256(augment, source, assigned, seed, device, dtype),
+        "augment": run.augmentation(augment),
         "scheme": scheme,
         "passes": passes,
-        "seed": seed,
-        "device": torch.device(device).type,
-        "dtype": str(dtype).removeprefix("torch."),
-        "versions": versions,
     }
     folder = Path(out) if out is not None else None
-    store = Store(folder / "run" if folder else None, settings)
-    evaluation = Evaluation(module, source, store, seed, device, dtype, progress)
+    evaluation = run.open(settings, folder, progress)
 
     # The prior stands before anything looks at the bound's sample.
-    p = make_prior(evaluation, networks, assigned, prior, prior_scale, network, augment)
-    check_model(module, source, bound, device, dtype)
+    p = make_prior(evaluation, networks, run.roles, prior, prior_scale, network, augment)
+    run.check()
     _check_buffers(module, networks, prior)
     buffers = {name: value.detach().cpu() for name, value in module.named_buffers()}
     if isinstance(training, PosteriorTraining):
@@ -242,24 +222,12 @@ def certify(
         claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=p.candidates, statuses=statuses, **how)
         return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
 
-    prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in used else []
-    statuses = statuses_of(p, networks)
-    stratified = stratification_notes(source, assigned) if roles is not None else ()
-    if stratified:
-        statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
+    prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in run.used else []
+    statuses = statuses_of(p, run)
     certificate = Certificate(
         **argument("posterior", q, kl),
-        sample=Sample.of(len(source), {role: assigned.indices(role) for role in used}, content),
-        model={
-            "name": networks.name,
-            "checkpoint_sha256": settings["checkpoint"],
-            "initial_sha256": settings["initial"],
-            "buffers_sha256": state_sha256(buffers) if buffers else None,
-            "parameters": q.parameters,
-            "classes": source.classes,
-            "device": settings["device"],
-            "dtype": settings["dtype"],
-        },
+        sample=run.sample(),
+        model=run.model(q.parameters),
         prior={
             "kind": prior,
             "sha256": final_p.sha256(),
@@ -280,19 +248,19 @@ def certify(
             "count": passes * n if scheme == SCHEMES[0] else passes,
             "epochs": passes,
             "seed": seed,
-            "block": block_size(source, bound),
+            "block": block_size(run.source, bound),
         },
         comparisons=(
-            *holdout_comparisons(evaluation, networks, assigned, p, network, augment, delta, statuses),
+            *holdout_comparisons(evaluation, networks, run.roles, p, network, augment, delta, statuses),
             Comparison(
                 id="posterior = prior",
                 what="The same bound for Q = P, which did not see the bound's sample: what the posterior bought.",
                 **argument("prior", final_p, 0.0),
             ),
         ),
-        estimates=estimates_on_test(evaluation, q, assigned),
-        notes=(*source.notes, *stratified, *repetition_notes(source.example_hashes(np.arange(len(source))), assigned)),
-        versions=versions,
+        estimates=estimates_on_test(evaluation, q, run.roles),
+        notes=run.notes(),
+        versions=run.versions,
     )
     if folder is not None:
         q.save(folder / "posterior.safetensors")
@@ -301,20 +269,6 @@ def certify(
             save_state(buffers, folder / "buffers.safetensors")
         certificate.save(folder / "certificate.json")
     return certificate
-
-
-def check_model(
-    module: nn.Module, data: Data, indices: NDArray[np.int64], device: torch.device | str, dtype: torch.dtype
-) -> Tensor:
-    """Refuse a model that gives no scores, or not of the example alone; return those of a few examples."""
-    _, inputs, targets = next(data.batches(indices[:8], 8, device=device, dtype=dtype))
-    check_evaluation_mode(module)
-    check_deterministic(module, inputs)
-    check_examples_do_not_mix(module, inputs)
-    with torch.no_grad():
-        outputs: Tensor = module(inputs)
-    check_logits(outputs, targets)
-    return outputs
 
 
 def _check_buffers(module: nn.Module, networks: Networks, prior: str) -> None:
@@ -329,24 +283,10 @@ def _check_buffers(module: nn.Module, networks: Networks, prior: str) -> None:
         )
 
 
-def augmented_sha256(
-    augment: Callable[[Tensor, torch.Generator], Tensor],
-    data: Data,
-    roles: Roles,
-    seed: int,
-    device: torch.device | str,
-    dtype: torch.dtype,
-) -> str:
-    """Fingerprint an augmentation by what it does: it may be a closure, a partial or an object without source."""
-    indices = roles.indices("prior" if roles.count("prior") else "bound")
-    _, inputs, _ = next(data.batches(indices[:8], 8, device=device, dtype=dtype))
-    return state_sha256({"": augment(inputs, stream(seed, "augmentation probe", device=device))})
-
-
-def statuses_of(p: Prior, networks: Networks) -> dict[Assumption, str]:
+def statuses_of(p: Prior, run: Run) -> dict[Assumption, str]:
     """Say of each assumption whether the program saw to it or the user vouches for it."""
     # The user vouches for a scale that was given, and always for the state: nobody here saw the inputs prepared.
-    drawn = networks.initial_drawn_here
+    drawn = run.networks.initial_drawn_here
     checked = {
         Assumption.LOSS_IN_UNIT_INTERVAL,
         Assumption.ZERO_ONE_LOSS,
@@ -357,7 +297,10 @@ def statuses_of(p: Prior, networks: Networks) -> dict[Assumption, str]:
         checked.add(Assumption.PRIOR_INDEPENDENT_OF_SAMPLE)
     if p.kind != "checkpoint" and drawn:  # the network that was trained here on what was held in, for comparison
         checked.add(Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE)
-    return {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
+    statuses = {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
+    if run.stratified:
+        statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
+    return statuses
 
 
 def holdout_comparisons(

@@ -12,24 +12,22 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from genbounds.certificates import Certificate, Comparison, Ledger, LedgerEntry, Sample, state
+from genbounds.certificates import Certificate, Comparison, Ledger, LedgerEntry, state
 from genbounds.compression.codes import code_length
 from genbounds.compression.message import Header, QuantisedNetwork, decode, encode, read_header
 from genbounds.compression.parametrisations import Parametrisation, rebuild
 from genbounds.compression.training import CompressionTraining, quantise, train_coordinates
 from genbounds.models.buffers import stateful_buffers
-from genbounds.models.data import load_data
 from genbounds.models.examples import Data
-from genbounds.models.guards import ModelError, check_evaluation_mode, check_repeatable_data
+from genbounds.models.guards import ModelError, check_evaluation_mode
 from genbounds.models.passes import count_errors
-from genbounds.models.splits import ROLES, Roles
+from genbounds.models.splits import Roles
 from genbounds.models.state import apply_state, save_state, state_sha256
 from genbounds.pac_bayes import occam_binomial
 from genbounds.theorems import Assumption
-from genbounds.version import __version__
-from genbounds.workflow.certification import check_model
-from genbounds.workflow.composition import HEADLINE, error_estimate, holdout_comparison, repetition_notes
-from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks, stratification_notes
+from genbounds.workflow.composition import HEADLINE, error_estimate, holdout_comparison
+from genbounds.workflow.inputs import Networks, State, gather_networks
+from genbounds.workflow.run import gather
 
 __all__ = ["certify_compressed", "load_compressed"]
 
@@ -118,23 +116,31 @@ def certify_compressed(
         If an argument is impossible, or the data changes when it is read again.
     """
     training = training or CompressionTraining()
-    source = load_data(data, part="all")
-    assigned = assign_roles(source, roles, prior="zero", prior_fraction=0.0, seed=seed)
-    bound, test, n = assigned.indices("bound"), assigned.indices("test"), assigned.count("bound")
+    run = gather(
+        model,
+        data,
+        prior="zero",
+        needs="learnt",
+        initial=_own_state(model, pretrained),
+        prefix=prefix,
+        entry=entry,
+        trust_pickle=trust_pickle,
+        roles=roles,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+    )
+    source, module, bound, n = run.source, run.networks.module, run.bound, len(run.bound)
     occam_binomial(0, 0.0, n, delta)  # an impossible delta is refused before hours of training
-    for indices in (bound, test):
-        if len(indices):
-            check_repeatable_data(source, indices)
-    networks = _start(model, pretrained, seed, prefix=prefix, entry=entry, trust_pickle=trust_pickle)
-    if pretrained is None and isinstance(model, nn.Module) and (buffers := stateful_buffers(networks.module)):
+    apply_state(module, run.networks.start)
+    if pretrained is None and isinstance(model, nn.Module) and (buffers := stateful_buffers(module)):
         raise ModelError(
             f"buffers must not have seen the bound's sample, got {', '.join(buffers)}: they are no part of the code. "
             "Pass a factory that builds the model anew, or the state as pretrained if it saw other data only."
         )
-    start = _adapted(networks.module, adapt)
+    run.check()
+    start = _adapted(run.networks, adapt)
     mapped = rebuild(parametrisation or {"kind": "full"}, start)
-    module = networks.module.to(device, dtype)
-    check_model(module, source, bound, device, dtype)
     how: dict[str, Any] = {"device": device, "dtype": dtype, "progress": progress}
 
     def errors(weights: Mapping[str, Tensor], indices: NDArray[np.int64]) -> int:
@@ -147,10 +153,9 @@ def certify_compressed(
     # From here on the network is the decoded one, and nothing else.
     decoded = decode(message.content, start).weights(start)
 
-    checked = _CHECKED | ({Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE} if networks.initial_drawn_here else set())
+    checked = _CHECKED | ({Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE} if run.networks.initial_drawn_here else set())
     statuses = {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
-    stratified = stratification_notes(source, assigned) if roles is not None else ()
-    if stratified:
+    if run.stratified:
         statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
     paid = {"errors": errors(decoded, bound), "code_length": code_length(message.bits), "n": n, "delta": delta}
     comparisons: tuple[Comparison, ...] = ()
@@ -160,7 +165,7 @@ def certify_compressed(
         weights = _trained(module, mapped, source, kept, training, seed, how)
         what = f"The network, not quantised, trained on {len(kept)} examples of the bound, tested on {len(tested)}."
         comparisons = (holdout_comparison(errors(weights, tested), len(tested), delta, what, statuses),)
-    estimates = []
+    estimates, test = [], run.roles.indices("test")
     if len(test):
         before = {name: value.detach() for name, value in mapped.weights(coordinates).items()}
         for id, what, weights in (
@@ -168,33 +173,20 @@ def certify_compressed(
             ("test error before quantisation", "Error of the network before it was quantised, on test data.", before),
         ):
             estimates.append(error_estimate(id, what, errors(weights, test), len(test)))
-    used = [role for role in ROLES if assigned.count(role)]
     certificate = Certificate(
         headline=HEADLINE,
         claims=(state("pac_bayes.occam_binomial", HEADLINE, paid, assumptions=statuses),),
         ledger=Ledger(delta, (LedgerEntry(HEADLINE, delta),)),
-        sample=Sample.of(
-            len(source),
-            {role: assigned.indices(role) for role in used},
-            {role: source.content_sha256(assigned.indices(role)) for role in used},
-        ),
-        model={
-            "name": networks.name,
-            "weights_sha256": state_sha256(decoded),
-            "pretrained": pretrained is not None,
-            "adapt": list(adapt),
-            "parameters": sum(value.numel() for value in module.parameters()),
-            "classes": source.classes,
-            "device": torch.device(device).type,
-            "dtype": str(dtype).removeprefix("torch."),
-        },
+        sample=run.sample(),
+        model=run.model(sum(value.numel() for value in module.parameters()))
+        | {"weights_sha256": state_sha256(decoded), "pretrained": pretrained is not None, "adapt": list(adapt)},
         prior=None,
         posterior=None,
         draws=None,
         comparisons=comparisons,
         estimates=tuple(estimates),
-        notes=(*source.notes, *stratified, *repetition_notes(source.example_hashes(np.arange(len(source))), assigned)),
-        versions={"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        notes=run.notes(),
+        versions=run.versions,
         code={
             "parts": message.parts,
             "bits": message.bits,
@@ -212,33 +204,23 @@ def certify_compressed(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "message.bin").write_bytes(message.content)
         if pretrained is not None:
-            save_state(networks.start, folder / "start.safetensors")
+            save_state(run.networks.start, folder / "start.safetensors")
         certificate.save(folder / "certificate.json")
     return certificate
 
 
-def _start(
-    model: nn.Module | Callable[..., nn.Module] | str | Path, pretrained: State | None, seed: int, **options: Any
-) -> Networks:
-    """Build the model with the weights that it starts from."""
-    if pretrained is None and isinstance(model, nn.Module):
-        pretrained = model.state_dict()
-    networks = gather_networks(model, None, pretrained, prior="learnt", seed=seed, **options)
-    apply_state(networks.module, networks.start)
-    return networks
+def _own_state(model: Any, pretrained: State | None) -> State | None:
+    """Return the state to start from: a module that is passed is its own."""
+    return model.state_dict() if pretrained is None and isinstance(model, nn.Module) else pretrained
 
 
-def _adapted(module: nn.Module, patterns: Sequence[str]) -> dict[str, Tensor]:
-    """Return a copy of the parameters that may change."""
-    names = [name for name, _ in module.named_parameters()]
+def _adapted(networks: Networks, patterns: Sequence[str]) -> dict[str, Tensor]:
+    """Return the start of the parameters that may change."""
+    names = [name for name, _ in networks.module.named_parameters()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(f"adapt must name parameters of the model, got {pattern!r}. They are {', '.join(names)}.")
-    return {
-        name: value.detach().cpu().clone()
-        for name, value in module.named_parameters()
-        if any(fnmatchcase(name, pattern) for pattern in patterns)
-    }
+    return {name: networks.start[name] for name in names if any(fnmatchcase(name, each) for each in patterns)}
 
 
 def _trained(
@@ -285,8 +267,10 @@ def load_compressed(folder: str | Path, model: nn.Module | Callable[..., nn.Modu
     if (found := sha256(content).hexdigest()) != code["sha256"]:
         raise ValueError(f"message.bin must have the fingerprint {code['sha256'][:12]}..., got {found[:12]}...")
     pretrained = folder / "start.safetensors" if described["pretrained"] else None
-    networks = _start(model, pretrained, read_header(content).seed)
-    start = _adapted(networks.module, described["adapt"])
+    seed, initial = read_header(content).seed, _own_state(model, pretrained)
+    networks = gather_networks(model, None, initial, prior="learnt", seed=seed)
+    apply_state(networks.module, networks.start)
+    start = _adapted(networks, described["adapt"])
     network = decode(content, start)
     if (bits := encode(network).bits) != code["bits"]:
         raise ValueError(f"message.bin must have {code['bits']:,} bits, as the certificate says, got {bits:,}.")

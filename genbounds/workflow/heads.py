@@ -1,38 +1,31 @@
 """Certificates for networks of which only the last layer is random: fixed features, and no Monte Carlo step."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from genbounds.certificates import Certificate, Comparison, Ledger, LedgerEntry, Sample, share, state
-from genbounds.models.data import load_data
-from genbounds.models.guards import check_repeatable_data
+from genbounds.certificates import Certificate, Comparison, Ledger, LedgerEntry, share, state
 from genbounds.models.linear_heads import exact_gibbs_risk, extract_features, find_head
-from genbounds.models.splits import ROLES, Roles
+from genbounds.models.splits import Roles
 from genbounds.models.state import save_state, state_sha256
 from genbounds.pac_bayes.low_rank import Gaussian, LowRankGaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
-from genbounds.version import __version__
 from genbounds.workflow.certification import (
-    augmented_sha256,
-    check_model,
     estimates_on_test,
     holdout_comparisons,
     statuses_of,
 )
-from genbounds.workflow.composition import HEADLINE, repetition_notes, scale_unions
+from genbounds.workflow.composition import HEADLINE, scale_unions
 from genbounds.workflow.evaluation import Evaluation
 from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior, nearest_prior
-from genbounds.workflow.inputs import Networks, State, assign_roles, gather_networks
-from genbounds.workflow.store import Store
+from genbounds.workflow.inputs import Networks, State
+from genbounds.workflow.run import gather
 
 __all__ = ["HEAD_PRIORS", "certify_head"]
 
@@ -111,56 +104,50 @@ def certify_head(
     if prior not in HEAD_PRIORS:
         raise ValueError(f"prior must be one of {', '.join(HEAD_PRIORS)}, got {prior!r}.")
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
-    source = load_data(data, part="all")
-    assigned = assign_roles(source, roles, prior=prior, prior_fraction=prior_fraction, seed=seed)
-    bound, n = assigned.indices("bound"), assigned.count("bound")
-    for role in ("bound", "test"):
-        if assigned.count(role):
-            check_repeatable_data(source, assigned.indices(role))
-    needed = "checkpoint" if prior == "checkpoint" else "learnt"
-    networks = gather_networks(
-        model, checkpoint, initial, prior=needed, seed=seed, prefix=prefix, entry=entry, trust_pickle=trust_pickle
+    run = gather(
+        model,
+        data,
+        prior=prior,
+        needs="checkpoint" if prior == "checkpoint" else "learnt",
+        checkpoint=checkpoint,
+        initial=initial,
+        prefix=prefix,
+        entry=entry,
+        trust_pickle=trust_pickle,
+        roles=roles,
+        prior_fraction=prior_fraction,
+        seed=seed,
+        device=device,
+        dtype=dtype,
     )
-    module = networks.module.to(device, dtype)
+    source, networks, bound, n = run.source, run.networks, run.bound, len(run.bound)
+    module = networks.module
     if prior == "initialisation":
         module.load_state_dict(networks.start)
-    outputs = check_model(module, source, bound, device, dtype)
-    versions = {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__}
-    used = [role for role in ROLES if assigned.count(role)]
-    content = {role: source.content_sha256(assigned.indices(role)) for role in used}
     settings: dict[str, Any] = {
-        "model": networks.name,
         "random": "head",
-        "checkpoint": networks.trained and state_sha256(networks.trained),
-        "initial": networks.initial and state_sha256(networks.initial),
-        "outputs of the model": state_sha256({"": outputs}),
-        "data": content,
-        "roles": hashlib.sha256(assigned.codes.tobytes()).hexdigest(),
         "prior": prior,
         "prior_scale": prior_scale,
         "delta": delta,
         "theorem": theorem,
         "network": dataclasses.asdict(network),
         "posterior": dataclasses.asdict(training) if isinstance(training, PosteriorTraining) else training.sha256(),
-        "augment": augment and augmented_sha256(augment, source, assigned, seed, device, dtype),
-        "seed": seed,
-        "device": torch.device(device).type,
-        "dtype": str(dtype).removeprefix("torch."),
-        "versions": versions,
+        "augment": run.augmentation(augment),
     }
     folder = Path(out) if out is not None else None
-    store = Store(folder / "run" if folder else None, settings)
-    evaluation = Evaluation(module, source, store, seed, device, dtype, progress)
+    evaluation = run.open(settings, folder, progress)
+    store = evaluation.store
     if prior == "learnt":
-        learnt = learn_network(evaluation, networks.start, assigned.indices("prior"), network, augment, "network")
+        learnt = learn_network(evaluation, networks.start, run.roles.indices("prior"), network, augment, "network")
         module.load_state_dict(learnt.state_dict())
-        check_model(module, source, bound, device, dtype)
+        run.check()
     name = find_head(module, next(source.batches(bound[:4], 4, device=device, dtype=dtype))[1])
     whole = {key: value.detach().cpu().clone() for key, value in module.named_parameters()}
 
     # From here on the network is its last layer, and the data its features.
     features = extract_features(module, name, source, device=device, dtype=dtype, progress=progress)
-    layer = nn.Linear(features.inputs.shape[1], outputs.shape[1], f"{_dotted(name)}bias" in whole).to(device, dtype)
+    classes = len(whole[f"{_dotted(name)}weight"])
+    layer = nn.Linear(features.inputs.shape[1], classes, f"{_dotted(name)}bias" in whole).to(device, dtype)
     layer.load_state_dict({key: whole[_dotted(name) + key] for key, _ in layer.named_parameters()})
     on_features = Evaluation(layer.eval(), features, store, seed, device, dtype, progress)
     kind, trained = "checkpoint", {key: value.detach().cpu().clone() for key, value in layer.state_dict().items()}
@@ -169,7 +156,7 @@ def certify_head(
         fitted = learn_network(on_features, blank, bound, network, None, "head")
         kind, trained = "zero", {key: value.cpu() for key, value in fitted.state_dict().items()}
     head = Networks(layer, networks.name, trained, None, False)
-    p = make_prior(on_features, head, assigned, kind, prior_scale, network, None)
+    p = make_prior(on_features, head, run.roles, kind, prior_scale, network, None)
     if isinstance(training, PosteriorTraining):
         start, _ = choose_start(on_features, p, head, bound, delta)
         q: Gaussian
@@ -181,7 +168,7 @@ def certify_head(
             names = ", ".join(f"{_dotted(name)}{key} {shape}" for key, shape in wanted.items())
             raise ValueError(f"posterior must be over {names}, got {', '.join(training.mean)}. Take the last layer's.")
         final_p, kl = nearest_prior(p, q)
-    statuses = statuses_of(dataclasses.replace(p, kind=prior), networks)
+    statuses = statuses_of(dataclasses.replace(p, kind=prior), run)
     unions = scale_unions(p.candidates)
 
     def argument(what: str, gaussian: Gaussian, kl: float) -> dict[str, Any]:
@@ -196,21 +183,11 @@ def certify_head(
 
     fixed = {key: value.detach().cpu() for key, value in module.state_dict().items() if _dotted(name) + "weight" != key}
     fixed.pop(_dotted(name) + "bias", None)
-    saw = ["prior"] if prior != "initialisation" and "prior" in used else []
+    saw = ["prior"] if prior != "initialisation" and "prior" in run.used else []
     certificate = Certificate(
         **argument("posterior", q, kl),
-        sample=Sample.of(len(source), {role: assigned.indices(role) for role in used}, content),
-        model={
-            "name": networks.name,
-            "checkpoint_sha256": settings["checkpoint"],
-            "initial_sha256": settings["initial"],
-            "features_sha256": state_sha256(fixed),
-            "random": name,
-            "parameters": q.parameters,
-            "classes": source.classes,
-            "device": settings["device"],
-            "dtype": settings["dtype"],
-        },
+        sample=run.sample(),
+        model=run.model(q.parameters) | {"features_sha256": state_sha256(fixed), "random": name},
         prior={
             "kind": prior,
             "sha256": _renamed(final_p, lambda key: _dotted(name) + key).sha256(),
@@ -228,7 +205,7 @@ def certify_head(
         draws={"scheme": "exact"},
         comparisons=(
             *holdout_comparisons(
-                evaluation, networks, assigned, Prior(prior, whole, (1.0,), "fixed"), network, augment, delta, statuses
+                evaluation, networks, run.roles, Prior(prior, whole, (1.0,), "fixed"), network, augment, delta, statuses
             ),
             Comparison(
                 id="posterior = prior",
@@ -236,13 +213,12 @@ def certify_head(
                 **argument("prior", final_p, 0.0),
             ),
         ),
-        estimates=estimates_on_test(on_features, q, assigned),
+        estimates=estimates_on_test(on_features, q, run.roles),
         notes=(
-            *source.notes,
+            *run.notes(),
             "Only the last layer is random; its scores are taken as computed without rounding from the features.",
-            *repetition_notes(source.example_hashes(np.arange(len(source))), assigned),
         ),
-        versions=versions,
+        versions=run.versions,
     )
     if folder is not None:
         _renamed(q, lambda key: _dotted(name) + key).save(folder / "posterior.safetensors")

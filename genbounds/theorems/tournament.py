@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from genbounds.numerics import confidence
 from genbounds.theorems.catalogue import get
 from genbounds.theorems.theorem import Theorem
 
@@ -119,7 +118,11 @@ def tournament(names: Iterable[str], inputs: Mapping[str, Any], delta: float) ->
     """
     theorems = _compared(names)
     candidates = _events(theorems)
-    part = _share(float(confidence("delta", delta)), candidates)
+    if not 0 < delta < 1:
+        raise ValueError(
+            f"delta must be strictly between 0 and 1, got {delta!r}. It is what all of them may fail with."
+        )
+    part = _share(float(delta), candidates)
     values = {}
     for theorem in theorems:
         value = theorem.function(**_inputs(theorem, inputs), delta=part)

@@ -116,7 +116,9 @@ def test_assumptions_follow_from_what_a_theorem_takes():
             assert Assumption.PREFIX_FREE_CODE in record.assumes, record.name
         if "draws" in record.arguments or "values" in record.arguments:
             assert Assumption.DRAWS_FIXED_BEFORE_LOOKING in record.assumes, record.name
-        fixed = any(isinstance(parameter, theorems.Fixed) for parameter in record.parameters)
+        fixed = (
+            any(isinstance(parameter, theorems.Fixed) for parameter in record.parameters) or "mu" in record.arguments
+        )
         assert (Assumption.PARAMETER_FIXED_BEFORE_SAMPLE in record.assumes) == fixed, record.name
 
 

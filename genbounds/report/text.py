@@ -1,8 +1,8 @@
 """A certificate, its verification and a curve as tables for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -114,6 +114,14 @@ def _claims(certificate: Certificate) -> Table:
     return table
 
 
+def _code(code: Mapping[str, Any]) -> Table:
+    unit = "nats" if "nats" in code else "bits"
+    table = _table(f"Where {code[unit]:,} {unit} went", ("part", "left"), (unit, "right"))
+    for part, length in code["parts"].items():
+        table.add_row(Text(part), f"{length:,}")
+    return table
+
+
 def certificate_text(certificate: Certificate) -> RenderableType:
     """Return a certificate as tables.
 
@@ -130,6 +138,8 @@ def certificate_text(certificate: Certificate) -> RenderableType:
     parts: list[RenderableType] = [_headline(certificate), _steps(certificate)]
     if certificate.comparisons or certificate.estimates:
         parts.append(_beside(certificate))
+    if certificate.code is not None:
+        parts.append(_code(certificate.code))
     parts += [_claims(certificate), _ledger(certificate), _assumptions(certificate)]
     parts += [Text(f"Note: {note}") for note in certificate.notes]
     return Group(*(Group(part, Text()) for part in parts))

@@ -126,8 +126,8 @@ def _attack_levels(bound: Bound, delta: float) -> Iterator[Attack]:
     for levels, low, span in (([0, 0.25, 0.75, 1], 0, 1), ([0, 0.5, 1], -1, 2)):
         at_levels = with_levels(bound, np.array(levels), low, span)
         statistics = (frequencies_above(np.array(levels)),)
-        for world, n in [*worlds(at_levels, delta, statistics, (1, 16)), (excess_losses(), 6)]:
-            yield stopped_attack(at_levels, world, 16 if len(world.prior) == 1 else min(n, 6), delta, statistics)
+        for world, n in [*worlds(at_levels, delta, statistics, (16,)), (excess_losses(), 6)]:
+            yield stopped_attack(at_levels, world, min(n, 16 if len(world.prior) == 1 else 4), delta, statistics)
 
 
 def _after_mistakes(paths: NDArray[np.int64]) -> NDArray[np.float64]:

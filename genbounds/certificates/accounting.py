@@ -190,7 +190,7 @@ def _check_steps(steps: Mapping[str, Mapping[str, Any]], basis: Sequence[Claim],
     yield from (f"the claim {id!r} is a step of a recursive bound, but stands in no row of the steps." for id in paid)
 
 
-def check_draws(certificate: Certificate, claims: Sequence[Claim]) -> Iterator[str]:
+def check_draws(certificate: Certificate, claims: Sequence[Claim], compared: bool = False) -> Iterator[str]:
     """Check that draws were made as the Monte-Carlo claims need them, and counted once.
 
     Parameters
@@ -199,14 +199,22 @@ def check_draws(certificate: Certificate, claims: Sequence[Claim]) -> Iterator[s
         The certificate.
     claims : sequence of Claim
         The claims in question.
+    compared : bool
+        Whether they belong to a comparison, which beside one kept network may have draws of its own.
 
     Yields
     ------
     str
         What is wrong.
     """
-    drawn = [claim for claim in claims if Assumption.DRAWS_INDEPENDENT in get(claim.theorem).assumes]
+    drawn = [
+        claim
+        for claim in claims
+        if Assumption.DRAWS_INDEPENDENT in get(claim.theorem).assumes and claim.predictor != "single draw"
+    ]
     draws = certificate.draws
+    if compared and drawn and "comparisons" in (draws or {}):
+        draws = table("draws.comparisons", draws["comparisons"])  # type: ignore[index]
     if draws is None:
         yield from (f"there are none, but the claim {claim.id!r} counts draws." for claim in drawn)
         return
@@ -215,6 +223,12 @@ def check_draws(certificate: Certificate, claims: Sequence[Claim]) -> Iterator[s
         yield from (f"there are none ({scheme}), but the claim {claim.id!r} counts draws." for claim in drawn)
         if scheme == "single" and whole("draws.count", draws.get("count"), lowest=1) != 1:
             yield f"one network may be drawn, and is then kept; {draws['count']} were."
+        for claim in claims if scheme == "single" and not compared else ():
+            if "log_ratio" in claim.inputs and claim.inputs["log_ratio"] != draws.get("log_ratio"):
+                yield (
+                    f"the log ratio of the network drawn is {draws.get('log_ratio')!r}, but the claim {claim.id!r} has "
+                    f"{claim.inputs['log_ratio']!r}."
+                )
         return
     steps, bound = _steps(certificate), _bound_count(certificate.sample)
     counts = table("draws.counts", draws["counts"]) if "counts" in draws else {}

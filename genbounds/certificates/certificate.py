@@ -52,7 +52,8 @@ class Certificate:
     draws : mapping or None
         ``scheme`` (``one per example``, ``shared``, ``single`` for one network that is then kept, or ``exact`` where
         no draw was needed), ``count``, or ``counts`` by claim where claims count different draws, and ``epochs`` for
-        one per example.
+        one per example. For ``single`` also ``log_ratio`` at that network, and ``comparisons``, such a table for the
+        draws that only comparisons rest on.
     comparisons : tuple of Comparison
         Other bounds on the same data; ``holdout`` is the one that a reader should see.
     estimates : tuple of Estimate

@@ -133,7 +133,9 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         vote = f" The majority vote over the posterior errs at most twice as often: {doubled}."
     yield f"The {covered} predictor: {PREDICTORS[headline.predictor]}. {_NOT_SAID[headline.predictor]}{vote}"
     drawn = _drawn(certificate)
-    kl = f", KL(Q||P) = {headline.inputs['kl']:.5g} nats" if "kl" in headline.inputs else ""
+    kl = next((f", KL(Q||P) = {claim.inputs['kl']:.5g} nats" for claim in reversed(basis) if "kl" in claim.inputs), "")
+    if "log_ratio" in headline.inputs:
+        kl = f", ln(dQ/dP)(h) = {headline.inputs['log_ratio']:.5g} nats"
     yield f"The probability is over the draw of the {examples(certificate):,} examples of the bound{drawn}."
     if certificate.code is not None:
         unit = "nats" if "nats" in certificate.code else "bits"

@@ -4,31 +4,23 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from genbounds.certificates import Certificate, Comparison, Estimate
-from genbounds.models.guards import (
-    ModelError,
-    stateful_buffers,
-)
-from genbounds.models.passes import block_size
+from genbounds.certificates import Certificate, Comparison
+from genbounds.models.guards import ModelError, stateful_buffers
 from genbounds.models.splits import Roles
 from genbounds.models.state import save_state
 from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
 from genbounds.theorems import Assumption
-from genbounds.workflow.composition import (
-    HEADLINE,
-    error_estimate,
-    gibbs_argument,
-    holdout_comparison,
-)
-from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
+from genbounds.workflow.composition import holdout_comparison
+from genbounds.workflow.evaluation import SCHEMES, Evaluation
 from genbounds.workflow.gaussians import (
     PER_LAYER,
     Prior,
@@ -38,13 +30,23 @@ from genbounds.workflow.gaussians import (
     make_prior,
     nearest_prior,
 )
+from genbounds.workflow.gibbs import Fitted, Gibbs
 from genbounds.workflow.inputs import Networks, State
+from genbounds.workflow.majority_vote import MajorityVote
 from genbounds.workflow.run import Run, gather
+from genbounds.workflow.single_draw import SingleDraw
 
-__all__ = ["PRIORS", "certify"]
+__all__ = ["COVERED", "PRIORS", "certify"]
 
 #: Where the prior is centred.
 PRIORS = ("learnt", "checkpoint", "zero", "initialisation")
+
+#: What a certificate may be about.
+COVERED: MappingProxyType[str, type[Gibbs]] = MappingProxyType({
+    "gibbs": Gibbs,
+    "single draw": SingleDraw,
+    "majority vote": MajorityVote,
+})
 
 
 def certify(
@@ -62,7 +64,8 @@ def certify(
     prior_fraction: float = 0.5,
     delta: float = 0.05,
     monte_carlo_share: float = 0.2,
-    theorem: str = "pac_bayes.seeger_xi",
+    predictor: str = "gibbs",
+    theorem: str | None = None,
     network: NetworkTraining | None = None,
     posterior: PosteriorTraining | Gaussian | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
@@ -78,7 +81,8 @@ def certify(
 
     A prior P is fixed without the bound's sample; a diagonal Gaussian posterior Q is trained on a PAC-Bayes bound;
     the errors of networks drawn from Q are counted; and a theorem turns the counts and KL(Q || P) into an upper limit
-    on the risk of the Gibbs predictor, which draws fresh weights from Q for every prediction.
+    on the risk of the Gibbs predictor, which draws fresh weights from Q for every prediction, of one network that is
+    drawn once and then kept, or of the majority vote over Q.
 
     Parameters
     ----------
@@ -117,8 +121,13 @@ def certify(
         The whole probability that the certificate may fail, in (0, 1).
     monte_carlo_share : float
         Share of `delta` spent on the Monte Carlo step, in (0, 1).
-    theorem : str
-        A PAC-Bayes theorem of the catalogue that takes (risk, kl, n, delta).
+    predictor : {"gibbs", "single draw", "majority vote"}
+        What the certificate is about. "single draw": one network, drawn under `seed` after training and written to
+        ``drawn.safetensors``; taking another seed because its number looked bad voids the certificate.
+    theorem : str, optional
+        Theorem of the headline, chosen in advance. For the Gibbs predictor one that takes (risk, kl, n, delta), by
+        default ``pac_bayes.seeger_xi``; for a single draw ``pac_bayes.rivasplata``; for the majority vote
+        ``pac_bayes.first_order`` (the default), ``pac_bayes.tandem``, or ``both``: the smaller, their union paid.
     network : NetworkTraining, optional
         How a learnt prior's network is trained.
     posterior : PosteriorTraining, DiagonalGaussian or LowRankGaussian, optional
@@ -154,7 +163,11 @@ def certify(
         If an argument is impossible, a needed state is missing, the model's buffers may have seen the bound's sample,
         its output is not a function of the example alone, or the data changes when it is read again.
     """
-    for name, value, choices in (("prior", prior, PRIORS), ("scheme", scheme, SCHEMES)):
+    for name, value, choices in (
+        ("prior", prior, PRIORS),
+        ("scheme", scheme, SCHEMES),
+        ("predictor", predictor, tuple(COVERED)),
+    ):
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
     if passes < 1:
@@ -179,10 +192,11 @@ def certify(
     )
     networks, bound, n = run.networks, run.bound, len(run.bound)
     module = networks.module
-    how: dict[str, Any] = {"scheme": scheme, "delta": delta, "monte_carlo_share": monte_carlo_share}
-    # Once without errors, so that what no certificate can be made of is refused before hours of training.
-    gibbs_argument(theorem, [0] * passes, n, 0.0, candidates=1, statuses=dict.fromkeys(Assumption, "unknown"), **how)
+    kind = COVERED[predictor]
+    covered = kind(theorem or kind.default, n, delta, monte_carlo_share, scheme, passes)
+    covered.rehearse()
     if not isinstance(training, PosteriorTraining):
+        covered.check(training)
         random = {name: tuple(value.shape) for name, value in training.mean.items()}
         if random != {name: tuple(value.shape) for name, value in module.named_parameters()}:
             raise ValueError(
@@ -194,7 +208,8 @@ def certify(
         "prior_scale": prior_scale,
         "delta": delta,
         "monte_carlo_share": monte_carlo_share,
-        "theorem": theorem,
+        "predictor": predictor,
+        "theorem": covered.theorem,
         "network": dataclasses.asdict(network),
         "posterior": dataclasses.asdict(training) if isinstance(training, PosteriorTraining) else training.sha256(),
         "augment": run.augmentation(augment),
@@ -217,15 +232,11 @@ def certify(
         q, origin = training, "given"
         final_p, kl = nearest_prior(p, q)
 
-    def argument(name: str, gaussian: Gaussian, kl: float) -> dict[str, Any]:
-        errors = evaluation.gibbs_errors(name, gaussian, bound, passes=passes, scheme=scheme, stage=MONTE_CARLO)
-        claims, ledger = gibbs_argument(theorem, errors, n, kl, candidates=p.candidates, statuses=statuses, **how)
-        return {"claims": claims, "ledger": ledger, "headline": HEADLINE}
-
     prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in run.used else []
     statuses = statuses_of(p, run)
+    fitted = Fitted(evaluation, "posterior", q, final_p, kl, bound, p.candidates, statuses)
     certificate = Certificate(
-        **argument("posterior", q, kl),
+        **covered.argument(fitted),
         sample=run.sample(),
         model=run.model(q.parameters),
         prior={
@@ -243,22 +254,17 @@ def certify(
             "start": origin,
             "training": settings["posterior"] if isinstance(training, PosteriorTraining) else None,
         },
-        draws={
-            "scheme": scheme,
-            "count": passes * n if scheme == SCHEMES[0] else passes,
-            "epochs": passes,
-            "seed": seed,
-            "block": block_size(run.source, bound),
-        },
+        draws=covered.draws(fitted),
         comparisons=(
             *holdout_comparisons(evaluation, networks, run.roles, p, network, augment, delta, statuses),
             Comparison(
                 id="posterior = prior",
                 what="The same bound for Q = P, which did not see the bound's sample: what the posterior bought.",
-                **argument("prior", final_p, 0.0),
+                **covered.argument(dataclasses.replace(fitted, name="prior", posterior=final_p, kl=0.0)),
             ),
+            *covered.comparisons(fitted),
         ),
-        estimates=estimates_on_test(evaluation, q, run.roles),
+        estimates=covered.estimates(fitted, run.roles),
         notes=run.notes(),
         versions=run.versions,
     )
@@ -267,6 +273,7 @@ def certify(
         final_p.save(folder / "prior.safetensors")
         if buffers:
             save_state(buffers, folder / "buffers.safetensors")
+        covered.save(fitted, folder)
         certificate.save(folder / "certificate.json")
     return certificate
 
@@ -329,19 +336,3 @@ def holdout_comparisons(
     errors = evaluation.errors("holdout network, held-out half", weights, tested)
     what = f"A network trained on {len(kept)} examples of the bound's sample, tested on the other {len(tested)}."
     return (holdout_comparison(errors, len(tested), delta, what, statuses),)
-
-
-def estimates_on_test(evaluation: Evaluation, q: Gaussian, roles: Roles) -> tuple[Estimate, ...]:
-    test = roles.indices("test")
-    if not len(test):
-        return ()
-    (gibbs,) = evaluation.gibbs_errors("test", q, test, passes=1)
-    mean = evaluation.errors("mean network, test", q.mean, test)
-    return (
-        error_estimate(
-            "test error", "Error of the Gibbs predictor on test data, one draw per example.", gibbs, len(test)
-        ),
-        error_estimate(
-            "mean network's test error", "Error of the network at the centre of Q on test data.", mean, len(test)
-        ),
-    )

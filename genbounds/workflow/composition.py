@@ -28,15 +28,16 @@ def gibbs_argument(
     monte_carlo_share: float,
     candidates: int | Mapping[str, int],
     statuses: Mapping[Assumption, str],
+    unions: tuple[Union, ...] = (),
 ) -> tuple[tuple[Claim, ...], Ledger]:
-    """State the bound on the risk of a Gibbs predictor, and the limit on its empirical risk that it rests on.
+    """State a bound on the risk of a Gibbs predictor or a vote, and the limit on the empirical risk that it rests on.
 
     Parameters
     ----------
     theorem : str
-        A theorem of the catalogue that takes (risk, kl, n, delta).
+        A theorem of the catalogue that takes (risk, kl, n, delta), or in place of the risk that of another event.
     errors : list of int
-        Errors of each Monte Carlo pass over the bound's sample.
+        Errors, or such events, of each Monte Carlo pass over the bound's sample.
     n : int
         Examples in the bound's sample.
     kl : float
@@ -52,6 +53,8 @@ def gibbs_argument(
         or over all their combinations, is paid.
     statuses : mapping of Assumption to str
         How each assumption stands.
+    unions : tuple of Union
+        Other choices after seeing the sample and the draws, which both claims pay.
 
     Returns
     -------
@@ -65,8 +68,9 @@ def gibbs_argument(
     ValueError
         If the theorem takes other numbers, or delta or its share is impossible.
     """
-    arguments = tuple(get(theorem).arguments)
-    if arguments != ("risk", "kl", "n", "delta"):
+    arguments, limits = get(theorem).arguments, get(theorem).limits
+    counted, *rest = arguments
+    if counted not in limits or rest != ["kl", "n", "delta"]:
         raise ValueError(
             f"theorem must take risk, kl, n and delta, got {theorem!r} with {', '.join(arguments)}. "
             "Choose pac_bayes.seeger_xi or pac_bayes.maurer."
@@ -74,23 +78,24 @@ def gibbs_argument(
     if not 0 < monte_carlo_share < 1:
         raise ValueError(f"monte_carlo_share must be strictly between 0 and 1, got {monte_carlo_share}. Try 0.2.")
     for_bound, for_draws = split(delta, [1 - monte_carlo_share, monte_carlo_share])
+    loss, own = limits[counted].loss or "0-1", share(for_draws, math.prod(union.candidates for union in unions))
     if scheme == SCHEMES[0]:
-        draws = {"errors": sum(errors), "draws": n * len(errors), "delta": for_draws}
-        limit = state("pac_bayes.monte_carlo_binomial", "gibbs-sample-risk", draws, assumptions=statuses)
+        draws = {"errors": sum(errors), "draws": n * len(errors), "delta": own}
+        limit = state("pac_bayes.monte_carlo_binomial", "gibbs-sample-risk", draws, assumptions=statuses, loss=loss)
     else:
         # A quotient may have been rounded down: step to the next float.
         values = [math.nextafter(count / n, 1.0) if count else 0.0 for count in errors]
         limit = state(
             "pac_bayes.monte_carlo_betting",
             "gibbs-sample-risk",
-            {"values": values, "delta": for_draws},
+            {"values": values, "delta": own},
             assumptions=statuses,
+            loss=loss,
         )
-    unions = scale_unions(candidates)
-    each = share(for_bound, math.prod(union.candidates for union in unions))
-    inputs = {"risk": limit, "kl": kl, "n": n, "delta": each}
-    headline = state(theorem, HEADLINE, inputs, assumptions=statuses)
-    ledger = Ledger(delta, (LedgerEntry(HEADLINE, for_bound, unions), LedgerEntry(limit.id, for_draws)))
+    choices = (*scale_unions(candidates), *unions)
+    each = share(for_bound, math.prod(union.candidates for union in choices))
+    headline = state(theorem, HEADLINE, {counted: limit, "kl": kl, "n": n, "delta": each}, assumptions=statuses)
+    ledger = Ledger(delta, (LedgerEntry(HEADLINE, for_bound, choices), LedgerEntry(limit.id, for_draws, unions)))
     return (limit, headline), ledger
 
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genbounds.models.examples import Data
+from genbounds.models.pairs import PairCounts, count_pairs
 from genbounds.models.passes import count_errors, count_errors_fresh_draws, count_errors_shared_draw
 from genbounds.pac_bayes.low_rank import Gaussian
+from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.workflow.store import Store
 
 __all__ = ["MONTE_CARLO", "SCHEMES", "Evaluation"]
@@ -122,6 +124,54 @@ class Evaluation:
             int(self.store.once(f"{name}, {scheme}, pass {number}", partial(count, number=number)))
             for number in range(passes)
         ]
+
+    def pair_counts(
+        self,
+        name: str,
+        first: DiagonalGaussian,
+        second: DiagonalGaussian | Mapping[str, Tensor],
+        indices: NDArray[np.int64],
+        *,
+        passes: int,
+        stage: str = "",
+    ) -> PairCounts:
+        """Count who errs, of a fresh draw of one Gaussian and one of another or a given network, for each example.
+
+        Parameters
+        ----------
+        name : str
+            What the counts are called in the store.
+        first : DiagonalGaussian
+            Where the first predictor is drawn from.
+        second : DiagonalGaussian, or mapping of str to Tensor
+            Where the second one is drawn from, or its weights.
+        indices : ndarray of int64
+            Examples.
+        passes : int
+            How many passes over them: fixed before any of them is looked at.
+        stage : str
+            Name of the random streams; by default that of the counts.
+
+        Returns
+        -------
+        PairCounts
+            Of all passes together.
+        """
+        other: Any = (
+            second.to(self.device, self.dtype)
+            if isinstance(second, DiagonalGaussian)
+            else {key: value.to(self.device, self.dtype) for key, value in second.items()}
+        )
+        pair = (first.to(self.device, self.dtype), other)
+        how: dict[str, Any] = {"seed": self.seed, "stage": stage or name, **self._how}
+        counted = [
+            self.store.once(
+                f"{name}, pairs, pass {number}",
+                partial(count_pairs, self.model, *pair, self.data, indices, number=number, **how),
+            )
+            for number in range(passes)
+        ]
+        return PairCounts(*(sum(column) for column in zip(*counted, strict=True)))
 
     @property
     def _how(self) -> dict[str, Any]:

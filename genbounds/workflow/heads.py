@@ -17,13 +17,13 @@ from genbounds.pac_bayes.low_rank import Gaussian, LowRankGaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
 from genbounds.workflow.certification import (
-    estimates_on_test,
     holdout_comparisons,
     statuses_of,
 )
 from genbounds.workflow.composition import HEADLINE, scale_unions
 from genbounds.workflow.evaluation import Evaluation
 from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior, nearest_prior
+from genbounds.workflow.gibbs import estimates_on_test
 from genbounds.workflow.inputs import Networks, State
 from genbounds.workflow.run import gather
 

@@ -17,7 +17,10 @@ from genbounds.models.randomness import PerExampleForward, draw_weights, normal_
 from genbounds.pac_bayes.low_rank import Gaussian, load_gaussian
 from genbounds.workflow.inputs import build
 
-__all__ = ["StochasticPredictor", "load_module", "load_predictor"]
+__all__ = ["DRAWN", "StochasticPredictor", "load_module", "load_predictor"]
+
+#: File of the network that was drawn, in the folder of a certificate for a single draw.
+DRAWN = "drawn.safetensors"
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,9 @@ def load_module(
     return module
 
 
-def load_predictor(folder: str | Path, model: nn.Module | Callable[..., nn.Module] | str | Path) -> StochasticPredictor:
+def load_predictor(
+    folder: str | Path, model: nn.Module | Callable[..., nn.Module] | str | Path
+) -> StochasticPredictor | nn.Module:
     """Load the predictor of a certificate's folder.
 
     Parameters
@@ -171,8 +176,10 @@ def load_predictor(folder: str | Path, model: nn.Module | Callable[..., nn.Modul
 
     Returns
     -------
-    StochasticPredictor
-        With `gibbs` and `majority`.
+    StochasticPredictor or nn.Module
+        With `gibbs` and `majority`; where one network was drawn and certified, that network, in evaluation mode.
     """
+    if (drawn := Path(folder) / DRAWN).exists():
+        return load_module(model, folder, load_checkpoint(drawn).state)
     posterior = load_gaussian(Path(folder) / "posterior.safetensors")
     return StochasticPredictor(load_module(model, folder, posterior.mean), posterior)

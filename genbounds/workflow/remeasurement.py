@@ -15,11 +15,17 @@ from genbounds.models.linear_heads import exact_gibbs_risk, extract_features
 from genbounds.models.passes import count_errors
 from genbounds.models.state import state_sha256
 from genbounds.pac_bayes.low_rank import load_gaussian
+from genbounds.pac_bayes.majority_vote import TANDEM
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.workflow.compression import load_compressed
 from genbounds.workflow.evaluation import MONTE_CARLO, SCHEMES, Evaluation
+from genbounds.workflow.excess import excess_findings
 from genbounds.workflow.gaussians import layer_of
+from genbounds.workflow.gibbs import Fitted
+from genbounds.workflow.majority_vote import tandem_errors
 from genbounds.workflow.predictor import load_module
+from genbounds.workflow.recursion import step_findings
+from genbounds.workflow.single_draw import redraw
 from genbounds.workflow.store import Store
 
 __all__ = ["remeasure"]
@@ -70,7 +76,8 @@ def _findings(
 ) -> Iterator[Finding]:
     limit = certificate.basis[0].inputs
     draws = certificate.draws or {}
-    counts = {SCHEMES[0]: "errors", SCHEMES[1]: "values", "exact": "risk"}.get(draws.get("scheme", ""))
+    counted_as = {SCHEMES[0]: "errors", SCHEMES[1]: "values", "exact": "risk", "single": "log_ratio"}
+    counts = counted_as.get(draws.get("scheme", ""))
     source = load_data(data, part="all")
     if len(source) != certificate.sample.examples:
         sentence = f"the data has {len(source):,} examples, the certificate's sample {certificate.sample.examples:,}."
@@ -101,13 +108,19 @@ def _findings(
         same = found == certificate.model[f"{name}_sha256"]
         yield Finding(f"file: {name}", same, "they are the certificate's." if same else f"other {name}.")
     yield _as_described(prior, certificate.prior)
-    kl, stated = posterior.kl(prior), certificate.posterior["kl"]
-    yield Finding("KL divergence", kl <= stated, f"measured {kl!r} nats, stated {stated!r}.")
-
     dtype = getattr(torch, certificate.model["dtype"])
     module = load_module(model, folder, posterior.mean).to(device, dtype)
     bound = certificate.sample.indices("bound")
     place = _elsewhere(certificate, device)
+    evaluation = Evaluation(module, source, Store(None, {}), draws.get("seed", 0), device, dtype, progress)
+    if certificate.posterior.get("steps"):
+        yield from step_findings(certificate, folder, evaluation, place)
+        return
+    kl, stated = posterior.kl(prior), certificate.posterior["kl"]
+    yield Finding("KL divergence", kl <= stated, f"measured {kl!r} nats, stated {stated!r}.")
+    if certificate.posterior.get("reference"):
+        yield from excess_findings(certificate, evaluation, posterior, prior, place)
+        return
     if counts == "risk":
         name = certificate.model["random"]
         features = extract_features(module, name, source, device=device, dtype=dtype, progress=progress)
@@ -119,15 +132,21 @@ def _findings(
         risk = exact_gibbs_risk(law, features, bound)
         yield Finding("Gibbs risk", risk <= limit["risk"], f"measured {risk!r}, stated {limit['risk']!r}{place}.")
         return
-    evaluation = Evaluation(module, source, Store(None, {}), draws["seed"], device, dtype, progress)
-    counted = evaluation.gibbs_errors(
-        "posterior",
-        posterior,
-        bound,
-        passes=draws["epochs"],
-        scheme=draws["scheme"],
-        stage=MONTE_CARLO,
-    )
+    fitted = Fitted(evaluation, "posterior", posterior, prior, kl, bound, 1, {})
+    if counts == "log_ratio":
+        yield from redraw(certificate, folder, fitted, place)
+        return
+    if certificate.basis[0].loss == TANDEM:
+        counted = tandem_errors(fitted, draws["epochs"])
+    else:
+        counted = evaluation.gibbs_errors(
+            "posterior",
+            posterior,
+            bound,
+            passes=draws["epochs"],
+            scheme=draws["scheme"],
+            stage=MONTE_CARLO,
+        )
     if counts == "errors":
         claimed, holds = limit["errors"], sum(counted) <= limit["errors"]
     else:

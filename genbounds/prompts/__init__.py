@@ -1,7 +1,7 @@
 """Prompts as hypotheses: what a prompt costs under a prior fixed before the sample, and what it is worth.
 
 A language model is a distribution over token sequences that never saw the task's sample: its -ln P(prompt) is a code
-length, and an Occam bound holds for every prompt at once, however it was found.
+length, and an Occam bound holds for every prompt at once, however it was found (after Akinwande et al. 2024).
 
 The names below load their module, and with it torch, at their first use only.
 """

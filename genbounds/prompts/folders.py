@@ -47,7 +47,9 @@ def load_folder(kind: str, folder: str | Path, device: torch.device | str, dtype
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model = getattr(transformers, kind).from_pretrained(folder, local_files_only=True, dtype=dtype)
+        model = getattr(transformers, kind).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=dtype
+        )
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -59,7 +59,7 @@ class CompressionTraining:
     epochs: int = 3
     quantised_epochs: int = 27
     batch_size: int = 128
-    learning_rate: float = 0.02
+    learning_rate: float = 0.05
     levels: int = 3
     codebook: str = "uniform"
     penalty: float = 4e-4

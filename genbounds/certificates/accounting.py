@@ -221,14 +221,8 @@ def check_draws(certificate: Certificate, claims: Sequence[Claim], compared: boo
     scheme = one_of("draws.scheme", draws.get("scheme"), ("one per example", "shared", "single", "exact"))
     if scheme in ("single", "exact"):
         yield from (f"there are none ({scheme}), but the claim {claim.id!r} counts draws." for claim in drawn)
-        if scheme == "single" and whole("draws.count", draws.get("count"), lowest=1) != 1:
-            yield f"one network may be drawn, and is then kept; {draws['count']} were."
-        for claim in claims if scheme == "single" and not compared else ():
-            if "log_ratio" in claim.inputs and claim.inputs["log_ratio"] != draws.get("log_ratio"):
-                yield (
-                    f"the log ratio of the network drawn is {draws.get('log_ratio')!r}, but the claim {claim.id!r} has "
-                    f"{claim.inputs['log_ratio']!r}."
-                )
+        if scheme == "single" and not compared:
+            yield from _check_single(draws, claims)
         return
     steps, bound = _steps(certificate), _bound_count(certificate.sample)
     counts = table("draws.counts", draws["counts"]) if "counts" in draws else {}
@@ -247,6 +241,18 @@ def check_draws(certificate: Certificate, claims: Sequence[Claim], compared: boo
             yield f"{count:,} were made, but the claim {claim.id!r} counts {used}."
         if scheme == "shared" and "errors" in claim.inputs:
             yield f"they are shared by all examples, but the claim {claim.id!r} needs one per example: {claim.theorem}."
+
+
+def _check_single(draws: Mapping[str, Any], claims: Sequence[Claim]) -> Iterator[str]:
+    """Check that one network was drawn, and that its log density ratio is the one in the claims."""
+    if whole("draws.count", draws.get("count"), lowest=1) != 1:
+        yield f"one network may be drawn, and is then kept; {draws['count']} were."
+    for claim in claims:
+        if "log_ratio" in claim.inputs and claim.inputs["log_ratio"] != draws.get("log_ratio"):
+            yield (
+                f"the log ratio of the network drawn is {draws.get('log_ratio')!r}, but the claim {claim.id!r} has "
+                f"{claim.inputs['log_ratio']!r}."
+            )
 
 
 def _users(claim: Claim, claims: Sequence[Claim]) -> Iterator[Claim]:

@@ -40,7 +40,8 @@ def certify(
     batch_size: Annotated[int | None, Parameter(group=_TRAINING)] = None,
     delta: Annotated[float, Parameter(group=_BOUND)] = 0.05,
     monte_carlo_share: Annotated[float, Parameter(group=_BOUND)] = 0.2,
-    theorem: Annotated[str, Parameter(group=_BOUND)] = "pac_bayes.seeger_xi",
+    predictor: Annotated[Literal["gibbs", "single draw", "majority vote"], Parameter(group=_BOUND)] = "gibbs",
+    theorem: Annotated[str | None, Parameter(group=_BOUND)] = None,
     scheme: Annotated[Literal["one per example", "shared"], Parameter(group=_BOUND)] = "one per example",
     passes: Annotated[int, Parameter(group=_BOUND)] = 10,
     seed: Annotated[int, Parameter(group=_RUN)] = 0,
@@ -98,8 +99,12 @@ def certify(
         Probability with which the certificate may fail, everything included.
     monte_carlo_share : float
         Part of delta spent on the Monte-Carlo step.
+    predictor : str
+        What is certified: a fresh draw of the weights for every prediction, one network drawn once and then kept (it is
+        written to drawn.safetensors), or the majority vote of all networks.
     theorem : str
-        Theorem of the headline; see genbounds theorems.
+        Theorem of the headline, see genbounds theorems; pac_bayes.seeger_xi, rivasplata or first_order if left out. For
+        the majority vote also pac_bayes.tandem, or both.
     scheme : str
         Fresh weights for every example, or one draw shared by the whole sample in each pass.
     passes : int
@@ -147,6 +152,7 @@ def certify(
         posterior=PosteriorTraining(**given(epochs=posterior_epochs, objective=objective, batch_size=batch_size)),
         delta=delta,
         monte_carlo_share=monte_carlo_share,
+        predictor=predictor,
         theorem=theorem,
         scheme=scheme,
         passes=passes,

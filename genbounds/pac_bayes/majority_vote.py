@@ -39,8 +39,9 @@ _UNIT = np.finfo(np.float64).eps
 def first_order(gibbs_risk: ArrayLike) -> Float64:
     """Bound the risk of the majority vote by twice the risk of the Gibbs predictor.
 
-    For every distribution of the data and every distribution Q on classifiers, R(MV_Q) <= 2 R(Q): the bound holds
-    whenever `gibbs_risk` is at least the true risk of the Gibbs predictor, with the probability of that.
+    For every distribution of the data and every distribution Q on classifiers, R(MV_Q) <= 2 R(Q), surely. So if
+    `gibbs_risk` is a bound on R(Q) with probability at least 1 - delta, simultaneously for every posterior Q, then so
+    is the result on R(MV_Q).
 
     Parameters
     ----------

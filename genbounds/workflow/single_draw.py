@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from genbounds.certificates import Certificate, Comparison, Estimate, Finding, Ledger, LedgerEntry, share, state
+from genbounds.certificates import Certificate, Comparison, Estimate, Finding, Ledger, LedgerEntry, share, split, state
 from genbounds.models.checkpoint import load_checkpoint
 from genbounds.models.splits import Roles
 from genbounds.models.state import save_state, state_sha256
@@ -91,12 +91,13 @@ class SingleDraw(Gibbs):
         self, errors: int, ratio: float, candidates: int | Mapping[str, int], statuses: Mapping[Assumption, str]
     ) -> dict[str, Any]:
         unions = scale_unions(candidates)
-        each = share(self.delta, math.prod(union.candidates for union in unions))
+        (budget,) = split(self.delta, [1])
+        each = share(budget, math.prod(union.candidates for union in unions))
         # A quotient may have been rounded down: step to the next float.
         risk = min(math.nextafter(errors / self.n, 1.0), 1.0) if errors else 0.0
         inputs = {"risk": risk, "log_ratio": ratio, "n": self.n, "delta": each}
         claim = state(self.theorem, HEADLINE, inputs, assumptions=statuses)
-        ledger = Ledger(self.delta, (LedgerEntry(HEADLINE, self.delta, unions),))
+        ledger = Ledger(self.delta, (LedgerEntry(HEADLINE, budget, unions),))
         return {"claims": (claim,), "ledger": ledger, "headline": HEADLINE}
 
     def draws(self, fitted: Fitted) -> dict[str, Any]:

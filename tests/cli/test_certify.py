@@ -144,3 +144,18 @@ def test_defaults_are_those_of_the_function():
     for name in set(ours) & set(theirs) - {"out", "dtype"}:
         assert ours[name].default == theirs[name].default or ours[name].default is inspect.Parameter.empty
     assert str(theirs["dtype"].default) == f"torch.{ours['dtype'].default}"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--predictor", "single draw"), "Predictor covered, single draw:"),
+        (("--predictor", "majority vote", "--theorem", "both"), "Predictor covered, majority vote:"),
+    ],
+)
+def test_other_predictors(run, problem, tmp_path, options, words):
+    code, out, err = run("certify", *problem, "--out", tmp_path, *QUICK, *options)
+    assert (code, err) == (OK, "")
+    assert words in " ".join(out.split())
+    assert (tmp_path / "drawn.safetensors").exists() == ("single draw" in options)
+    assert run("verify", tmp_path / "certificate.json", "--model", problem[0], "--data", problem[1])[0] == OK

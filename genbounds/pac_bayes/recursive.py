@@ -48,7 +48,7 @@ def _excess(reference: Float64, at_least_0: Float64, at_least_1: Float64) -> Flo
     uniform_over="posteriors",
     assumes=(*GIBBS, Assumption.ZERO_ONE_LOSS),
     reference="Wu2024",
-    locator="Theorem 5 with Theorem 4, in the form derived in the docstring",
+    locator="Theorem 5 with Theorem 4, with a free gamma and xi(n)",
     parameters=(Free("gamma", 0.0, 1.0, "Weighs the bound by way of the step before against the direct bound."),),
     limits={
         "previous": Limit("risk", "gibbs"),
@@ -244,7 +244,7 @@ def informed_excess(
         Assumption.STATE_INDEPENDENT_OF_SAMPLE,
     ),
     reference="Mhammedi2019",
-    locator="the two informed priors of Section 3, in the kl form derived in the docstring",
+    locator="the two informed priors of Section 3, in a kl form on one event",
     limits=RISK,
 )
 def forward_backward(

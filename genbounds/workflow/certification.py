@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from genbounds.certificates import Certificate, Comparison
 from genbounds.models.guards import ModelError, stateful_buffers
 from genbounds.models.splits import Roles
-from genbounds.models.state import save_state
 from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
@@ -223,7 +222,6 @@ def certify(
     p = make_prior(evaluation, networks, run.roles, prior, prior_scale, network, augment)
     run.check()
     _check_buffers(module, networks, prior)
-    buffers = {name: value.detach().cpu() for name, value in module.named_buffers()}
     if isinstance(training, PosteriorTraining):
         start, origin = choose_start(evaluation, p, networks, bound, delta)
         q: Gaussian
@@ -269,12 +267,8 @@ def certify(
         versions=run.versions,
     )
     if folder is not None:
-        q.save(folder / "posterior.safetensors")
-        final_p.save(folder / "prior.safetensors")
-        if buffers:
-            save_state(buffers, folder / "buffers.safetensors")
         covered.save(fitted, folder)
-        certificate.save(folder / "certificate.json")
+        run.save(folder, certificate, q, final_p)
     return certificate
 
 

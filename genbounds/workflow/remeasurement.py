@@ -118,7 +118,7 @@ def _findings(
         return
     kl, stated = posterior.kl(prior), certificate.posterior["kl"]
     yield Finding("KL divergence", kl <= stated, f"measured {kl!r} nats, stated {stated!r}.")
-    if certificate.posterior.get("reference"):
+    if isinstance(posterior, DiagonalGaussian) and certificate.posterior.get("reference"):
         yield from excess_findings(certificate, evaluation, posterior, prior, place)
         return
     if counts == "risk":

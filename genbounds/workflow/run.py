@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from genbounds.certificates import Sample
+from genbounds.certificates import Certificate, Sample
 from genbounds.models.data import load_data
 from genbounds.models.examples import Data
 from genbounds.models.guards import (
@@ -23,7 +23,9 @@ from genbounds.models.guards import (
 )
 from genbounds.models.randomness import stream
 from genbounds.models.splits import ROLES, Roles
-from genbounds.models.state import state_sha256
+from genbounds.models.state import save_state, state_sha256
+from genbounds.pac_bayes.low_rank import Gaussian
+from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.version import __version__
 from genbounds.workflow.composition import repetition_notes
 from genbounds.workflow.evaluation import Evaluation
@@ -197,6 +199,24 @@ class Run:
             "device": torch.device(self.device).type,
             "dtype": str(self.dtype).removeprefix("torch."),
         }
+
+    def save(self, folder: Path, certificate: Certificate, posterior: Gaussian, prior: DiagonalGaussian) -> None:
+        """Write what a certificate needs to be measured again.
+
+        Parameters
+        ----------
+        folder : Path
+            Where.
+        certificate : Certificate
+            The certificate.
+        posterior, prior : DiagonalGaussian or LowRankGaussian
+            Q and P.
+        """
+        posterior.save(folder / "posterior.safetensors")
+        prior.save(folder / "prior.safetensors")
+        if buffers := dict(self.networks.module.named_buffers()):
+            save_state({name: value.detach().cpu() for name, value in buffers.items()}, folder / "buffers.safetensors")
+        certificate.save(folder / "certificate.json")
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader must know of the data: where it is from, odd roles, copies."""

@@ -1,7 +1,7 @@
 """Hugging Face models in folders on this machine, as modules that take token ids and return logits.
 
-Nothing is downloaded, and no code that lies in a folder is run. A model's attention mask is derived from the padding of
-its tokens, so that one tensor is all its input and it fits wherever a classifier of images does.
+Nothing is downloaded or unpickled, and no code that lies in a folder is run. A model's attention mask is derived from
+the padding of its tokens, so that one tensor is all its input and it fits wherever a classifier of images does.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ __all__ = [
     "load_folder",
     "text_classifier",
     "tokenise",
-    "tokenizer_sha256",
+    "vocabulary_sha256",
 ]
 
 
@@ -85,7 +85,7 @@ def load_folder(
     logging.set_verbosity_error()  # what is missing is an error below, what is left over is none
     try:
         model, found = getattr(transformers, kind).from_pretrained(
-            folder, local_files_only=True, dtype=dtype, output_loading_info=True
+            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
         )
     finally:
         logging.set_verbosity(verbosity)
@@ -139,24 +139,20 @@ def folder_sha256(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_sha256(tokenizer: Any) -> str:
-    """Fingerprint a tokenizer: all that decides which tokens a text becomes.
+def vocabulary_sha256(tokenizer: Any) -> str:
+    """Fingerprint the tokens of a tokenizer, with their numbers.
 
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerBase
-        Any tokenizer; of one that is written in Python, the tokens with their numbers alone.
+        Any tokenizer.
 
     Returns
     -------
     str
-        SHA-256 in hexadecimal; truncation and padding do not count.
+        SHA-256 in hexadecimal.
     """
-    inner = getattr(tokenizer, "backend_tokenizer", None)
-    state: Any = sorted(tokenizer.get_vocab().items())
-    if inner is not None:
-        state = json.loads(inner.to_str()) | {"truncation": None, "padding": None}
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
 def _attention(tokens: Tensor, pad: int) -> Tensor:
@@ -347,13 +343,12 @@ def tokenise(
             f"longest must be above the {added} tokens that the tokenizer adds and at most the model's "
             f"{tokenizer.model_max_length}, got {longest}. Take 64."
         )
-    fingerprint = tokenizer_sha256(tokenizer)
     rows = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
     padded = torch.full((len(rows), max(map(len, rows))), tokenizer.pad_token_id)
     for row, ids in zip(padded, rows, strict=True):
         row[: len(ids)] = torch.tensor(ids)
     note = (
-        f"Texts became tokens by the tokenizer {type(tokenizer).__name__} (SHA-256 {fingerprint}); they were cut off "
-        f"at {longest} tokens, which {sum(len(ids) == longest for ids in rows)} of {len(rows)} reach."
+        f"Texts became tokens of the vocabulary with SHA-256 {vocabulary_sha256(tokenizer)}; they were cut off at "
+        f"{longest} tokens, which {sum(len(ids) == longest for ids in rows)} of {len(rows)} reach."
     )
     return TensorData(padded, torch.tensor(list(labels)), name, notes=(note,))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from genbounds.models.hugging_face import folder_sha256, load_folder, vocabulary_sha256
 from genbounds.models.progress import track
 from genbounds.models.state import state_sha256
-from genbounds.prompts.folders import folder_sha256, load_folder, vocabulary_sha256
 
 __all__ = ["TextEncoder"]
 

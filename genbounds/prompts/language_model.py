@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from genbounds.models.guards import ModelError
+from genbounds.models.hugging_face import folder_sha256, load_folder, vocabulary_sha256
 from genbounds.models.state import state_sha256
 from genbounds.prompts.code_lengths import length_cost, token_costs, total_cost
-from genbounds.prompts.folders import folder_sha256, load_folder, vocabulary_sha256
 
 __all__ = ["LanguageModelPrior"]
 

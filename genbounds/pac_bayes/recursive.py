@@ -261,9 +261,10 @@ def forward_backward(
     ----------
     risk : array_like
         Empirical Gibbs risk r(Q) on all n examples or an upper limit of it, in [0, 1].
-    kl_forward, kl_backward : array_like
-        Divergences of Q from the prior learnt on the first half, and from that learnt on the second, in nats or upper
-        bounds of them, in [0, inf].
+    kl_forward : array_like
+        Divergence of Q from the prior learnt on the first half, in nats or an upper bound of it, in [0, inf].
+    kl_backward : array_like
+        Divergence of Q from the prior learnt on the second half, likewise.
     n : array_like of int
         Examples in both halves together, at least 2.
     delta : array_like

@@ -17,7 +17,9 @@ from genbounds.worlds.failures import (
 from genbounds.worlds.finite import FiniteWorld, coins, lone_predictor, shattered_points
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.processes import process_attack
+from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
 from genbounds.worlds.subsamples import subsample_attack
+from genbounds.worlds.votes import memorised_coins_attack, vote_attack
 
 __all__ = [
     "WORLDS",
@@ -35,10 +37,14 @@ __all__ = [
     "hypothesis_attack",
     "kl_divergence",
     "lone_predictor",
+    "memorised_coins_attack",
     "multinomial_law",
     "poisson_binomial_law",
     "process_attack",
+    "renyi_attack",
     "shared_draws_attack",
     "shattered_points",
+    "single_draw_attack",
     "subsample_attack",
+    "vote_attack",
 ]

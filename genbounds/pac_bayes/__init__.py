@@ -11,13 +11,13 @@ from genbounds.pac_bayes.language_models import (
     token_level,
     token_level_kl,
 )
-from genbounds.pac_bayes.margins import bartlett_spectral, neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.majority_vote import c_bound, first_order, tandem
+from genbounds.pac_bayes.margins import bartlett_spectral, neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
 from genbounds.pac_bayes.recursive import forward_backward, informed_excess, recursive_step
-from genbounds.pac_bayes.split_kl import split_kl, split_kl_discrete
 from genbounds.pac_bayes.single_draw import blanchard_fleuret, catoni_single_draw, rivasplata, viallard
+from genbounds.pac_bayes.split_kl import split_kl, split_kl_discrete
 from genbounds.pac_bayes.tempered import catoni
 from genbounds.pac_bayes.time_uniform import coin_betting, coin_betting_kl, time_uniform_hoeffding
 from genbounds.pac_bayes.variance import tolstikhin_seldin, unexpected_bernstein, unexpected_bernstein_grid
@@ -31,9 +31,9 @@ __all__ = [
     "clopper_pearson",
     "coin_betting",
     "coin_betting_kl",
+    "first_order",
     "forward_backward",
     "informed_excess",
-    "first_order",
     "maurer",
     "mcallester",
     "monte_carlo_betting",
@@ -58,8 +58,8 @@ __all__ = [
     "token_level",
     "token_level_kl",
     "tolstikhin",
-    "viallard",
     "tolstikhin_seldin",
     "unexpected_bernstein",
     "unexpected_bernstein_grid",
+    "viallard",
 ]

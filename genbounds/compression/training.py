@@ -236,22 +236,21 @@ def quantise(
     levels = torch.from_numpy(codebook.levels).to(coordinates).requires_grad_(learned)
     mask = torch.from_numpy(kept).to(coordinates.device)
     groups = [{"params": [behind], "lr": settings.learning_rate * step}]
-    if learned:  # a level moves with all of its coordinates: slowly
-        groups.append({"params": [levels], "lr": 0.1 * settings.learning_rate * step})
+    if learned:  # a level moves all of its coordinates at once: slowly
+        groups.append({"params": [levels], "lr": 0.01 * settings.learning_rate * step})
     optimizer = torch.optim.Adam(groups)
 
-    def snapped() -> tuple[Tensor, Tensor]:
-        """Return the symbols, and the quantised coordinates with the gradient of the real ones."""
+    def snapped() -> Tensor:
+        """Return the quantised coordinates, with the gradient of the real ones."""
         ordered = levels.sort().values if learned else levels
         symbols = torch.bucketize(behind.detach(), (ordered[1:] + ordered[:-1]).detach() / 2, right=True)
         chosen = ordered[symbols]
-        return symbols, torch.where(mask, behind + (chosen - behind).detach() + (chosen - chosen.detach()), 0)
+        return torch.where(mask, behind + (chosen - behind).detach() + (chosen - chosen.detach()), 0)
 
     how: dict[str, Any] = {"seed": seed, "device": device, "dtype": dtype, "progress": progress}
     epochs = settings.quantised_epochs
     for done, inputs, targets in _steps(data, indices, settings, "quantising", epochs, optimizer, **how):
-        _, quantised = snapped()
-        loss = _loss(model, parametrisation, quantised, inputs, targets)
+        loss = _loss(model, parametrisation, snapped(), inputs, targets)
         # The price of magnitude comes in over the first third, so that the network is not emptied at once.
         price = settings.penalty * min(1.0, 3 * done) / step
         _update(optimizer, loss + price * (behind * mask).abs().sum())

@@ -20,7 +20,9 @@ def _subsampled_occam(
     value: "arb", subsample_risk: "arb", code_length: "arb", documents: "arb", subsample: "arb", delta: "arb"
 ) -> "arb":
     whole, part = _budgets(code_length, documents, subsample, delta)
-    return kl_inverse(value, kl_upper(subsample_risk, part), whole)
+    q = kl_upper(subsample_risk, part)
+    # The outer inverse grows with q: at the ends of its ball, which are exact, both have a sign.
+    return kl_inverse(value, q.lower().max(q * 0), whole).union(kl_inverse(value, q.upper(), whole))
 
 
 @twin("pac_bayes.subsampled_occam_hoeffding")

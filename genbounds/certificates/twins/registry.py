@@ -88,13 +88,14 @@ def kl_upper(q: "arb", c: "arb") -> "arb":
     Returns
     -------
     arb
-        Bisected until the working precision, or the radius of q or c, leaves a midpoint undecided.
+        Cut until the working precision, or the radius of q or c, leaves a place undecided.
     """
     low, high = q.upper() * 1, q * 0 + 1
     if q >= 1 or q.contains(1):
         return q.union(high)
     while True:
-        middle = ((low + high) / 2).mid()
+        # Not in halves: an inverse such as 1/2 is never decided at itself, and would be met at once.
+        middle = ((6 * low + 5 * high) / 11).mid()
         if not low < middle < high:
             break
         excess = kl(q, middle) - c

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
+from scipy.special import ndtr
 
 from genbounds.numerics import argmax_error, pairwise_error
-from genbounds.numerics.gaussian_argmax import _steps
+from genbounds.numerics.gaussian_argmax import _NORMAL_ERROR, _steps
 
 SEED = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -126,6 +127,20 @@ def test_scores_that_are_not_random_and_scales_far_apart():
     value = argmax_error([[0.0, 0.0, 0.0]], [[1000.0, 1.0, 1.0]], [0])[0]
     truth = exact([0, 0, 0], [1000, 1, 1], 0)
     assert truth <= value <= 2 * truth + 1e-6
+
+
+def test_a_margin_that_is_random_is_never_certain():
+    """Not even where the margin in units of its deviation is beyond all floats."""
+    for margin, deviation in ((1.0, 5e-324), (1e308, 1e-10), (40.0, 1.0)):
+        assert 0 < pairwise_error([margin], [deviation]) < 1e-300
+    assert pairwise_error([5e-324], [0.0]) == 0.0
+
+
+def test_the_error_allowed_to_the_normal_distribution_function():
+    """In the far tail it is tens of times what it is near the centre."""
+    with mpmath.workdps(30):
+        errors = [abs(mpmath.mpf(float(ndtr(-x))) / mpmath.ncdf(-mpmath.mpf(x)) - 1) for x in np.arange(0, 37, 0.0173)]
+    assert max(errors) <= _NORMAL_ERROR
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,13 @@ def check_posterior(certificate: Certificate, basis: Sequence[Claim]) -> Iterato
         if claim.inputs["kl"] != said:
             yield f"its KL divergence is {said!r}, but the claim {claim.id!r} has {claim.inputs['kl']!r}."
     reference = posterior.get("reference")
-    if reference is not None:
+    if reference is None:
+        yield from (
+            f"there is no reference, but the claim {claim.id!r} rests on one that did not see the sample."
+            for claim in basis
+            if Assumption.REFERENCE_INDEPENDENT_OF_SAMPLE in get(claim.theorem).assumes
+        )
+    else:
         yield from _seen("posterior.reference", table("posterior.reference", reference), ("prior",), certificate.sample)
     if "bound" in posterior["saw"]:
         for claim in basis:

@@ -6,10 +6,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.numerics import Float64, confidence, count, nonnegative, round_up
+from genbounds.numerics import Float64, confidence, count, log_xi, nonnegative, round_up
 from genbounds.theorems import Assumption, Grid, Limit
 
-__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "code_cost", "complexity", "on_grid"]
+__all__ = ["EMPIRICAL_GIBBS_RISK", "GIBBS", "RISK", "code_cost", "complexity", "log_xi_times", "on_grid"]
 
 #: What a Monte Carlo step limits.
 EMPIRICAL_GIBBS_RISK = "empirical Gibbs risk on the bound sample"
@@ -55,6 +55,24 @@ def complexity(kl: ArrayLike, n: ArrayLike, delta: ArrayLike, log_moment: Callab
     n = count("n", n)
     # log is relatively exact next to delta = 1 too; two sums and one division follow it.
     return round_up((kl + log_moment(n) - np.log(confidence("delta", delta))) / n, 7)
+
+
+def log_xi_times(events: int, n: ArrayLike) -> Float64:
+    """Return ln(events * xi(n)), rounded up: the moment of a union over so many events.
+
+    Parameters
+    ----------
+    events : int
+        How many events share delta equally, at least 1.
+    n : array_like of int
+        Examples, at least 1.
+
+    Returns
+    -------
+    float64 or ndarray
+        Nats.
+    """
+    return round_up(log_xi(n) + np.log(events), 5)
 
 
 @np.errstate(over="ignore")  # a code length near the largest float overflows to infinity, which is an upper bound

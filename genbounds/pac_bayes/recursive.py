@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from genbounds.numerics import Float64, confidence, count, kl_upper, log_xi, nonnegative, round_up, unit_interval
-from genbounds.pac_bayes.complexity import EMPIRICAL_GIBBS_RISK, GIBBS, RISK, complexity
+from genbounds.pac_bayes.complexity import EMPIRICAL_GIBBS_RISK, GIBBS, RISK, complexity, log_xi_times
 from genbounds.theorems import Assumption, Free, Limit, theorem
 
 __all__ = ["EXCESS_LOSSES", "REFERENCE_LOSSES", "forward_backward", "informed_excess", "recursive_step"]
@@ -25,11 +25,6 @@ EXCESS_LOSSES = (
 )
 #: What is counted against a reference: of a draw and the reference predictor, on one example.
 REFERENCE_LOSSES = ("0-1 (errs, or the reference is right)", "0-1 (errs, and the reference is right)")
-
-
-def _log_xi_times(events: int, n: ArrayLike) -> Float64:
-    """Return ln(events * xi(n)), rounded up: the moment of a union over so many losses."""
-    return round_up(log_xi(n) + np.log(events), 5)
 
 
 def _excess(reference: Float64, at_least_0: Float64, at_least_1: Float64) -> Float64:
@@ -140,7 +135,7 @@ def recursive_step(
     ('0.941666666667', '0.941666666667')
     """
     gamma = unit_interval("gamma", gamma, "It weighs two bounds.")
-    c = complexity(kl, n, delta, lambda n: _log_xi_times(3, n))
+    c = complexity(kl, n, delta, lambda n: log_xi_times(3, n))
     names = ("frequency_1", "frequency_2", "frequency_3")
     frequencies = [unit_interval(*pair) for pair in zip(names, (frequency_1, frequency_2, frequency_3), strict=True)]
     u_1, u_2, u_3 = np.asarray(kl_upper(np.stack(np.broadcast_arrays(*frequencies, c)[:3]), c))
@@ -155,7 +150,7 @@ def recursive_step(
     "the risk of the reference",
     predictor="gibbs",
     uniform_over="posteriors",
-    assumes=(*GIBBS, Assumption.ZERO_ONE_LOSS),
+    assumes=(*GIBBS, Assumption.ZERO_ONE_LOSS, Assumption.REFERENCE_INDEPENDENT_OF_SAMPLE),
     reference="WuSeldin2022",
     locator="Theorem 9 with the split-kl inequality for the values -1, 0, 1; after Mhammedi2019",
     limits={
@@ -224,7 +219,7 @@ def informed_excess(
     >>> f"{informed_excess(0.01, 1.0, 0.0, 0.0, 1, 0.1):.12f}", f"{0.01 + 1 - 1 / 40:.12f}"
     ('0.985000000000', '0.985000000000')
     """
-    c = complexity(kl, n, delta, lambda n: _log_xi_times(2, n))
+    c = complexity(kl, n, delta, lambda n: log_xi_times(2, n))
     u_0 = kl_upper(unit_interval("frequency_0", frequency_0), c)
     u_1 = kl_upper(unit_interval("frequency_1", frequency_1), c)
     return np.minimum(round_up(_excess(unit_interval("reference", reference), u_0, u_1), 2), 1.0)

@@ -8,19 +8,14 @@ nearly 0. Differences of 0-1 losses, with values -1, 0 and 1, are the case that 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.numerics import Float64, kl_lower, kl_upper, log_xi, nonnegative, round_down, round_up, unit_interval
-from genbounds.pac_bayes.complexity import GIBBS, complexity
+from genbounds.numerics import Float64, kl_lower, kl_upper, nonnegative, round_down, round_up, unit_interval
+from genbounds.pac_bayes.complexity import GIBBS, complexity, log_xi_times
 from genbounds.theorems import Assumption, Limit, theorem
 
 __all__ = ["FREQUENCIES", "ascending", "split_kl", "split_kl_discrete"]
 
 #: What stands for the argument `frequencies`.
 FREQUENCIES = Limit("empirical frequencies of the levels on the bound sample", "gibbs")
-
-
-def _log_xi_times(parts: int, n: ArrayLike) -> Float64:
-    """Return ln(parts * xi(n)), rounded up: the moment of a union over so many parts."""
-    return round_up(log_xi(n) + np.log(parts), 5)
 
 
 def _above(value: Float64) -> Float64:
@@ -166,7 +161,7 @@ def split_kl(
                 f"{name} must be at most the room on its side of mu={mu!r}, got {part!r}. Average the part of the loss "
                 "beyond the cut, for the loss in [0, 1]."
             )
-    c = complexity(kl, n, delta, lambda n: _log_xi_times(2, n))
+    c = complexity(kl, n, delta, lambda n: log_xi_times(2, n))
     upper = kl_upper(np.minimum(round_up(above / (1 - mu), 2), 1.0), c)  # 1 - mu is rounded too
     lower = kl_lower(np.minimum(round_down(below / mu, 1), 1.0), c)
     total = _above(mu + round_up((1 - mu) * upper, 2))
@@ -242,7 +237,7 @@ def split_kl_discrete(
     levels = ascending(levels)
     frequencies = frequencies_of(frequencies, levels)
     steps = levels.size - 1
-    c = np.expand_dims(complexity(kl, n, delta, lambda n: _log_xi_times(steps, n)), -1)
+    c = np.expand_dims(complexity(kl, n, delta, lambda n: log_xi_times(steps, n)), -1)
     parts = np.asarray(round_up(_above(np.diff(levels)) * kl_upper(frequencies, c), 1))
     total = levels[0]
     for step in range(steps):

@@ -32,6 +32,7 @@ class Assumption(Enum):
         "The predictor was fixed without looking at any of the n examples: not for training, not for early "
         "stopping, not for choosing among predictors."
     )
+    REFERENCE_INDEPENDENT_OF_SAMPLE = "The reference predictor was fixed without looking at any of the n examples."
     PREFIX_FREE_CODE = (
         "The code was fixed without looking at the n examples, and its lengths obey Kraft's inequality: the sum of "
         "exp(-code_length) over all predictors is at most 1."

@@ -297,7 +297,7 @@ def statuses_of(p: Prior, run: Run) -> dict[Assumption, str]:
     if p.chosen != "fixed" and (p.kind == "zero" or (p.kind != "checkpoint" and drawn)):
         checked.add(Assumption.PRIOR_INDEPENDENT_OF_SAMPLE)
     if p.kind != "checkpoint" and drawn:  # the network that was trained here on what was held in, for comparison
-        checked.add(Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE)
+        checked |= {Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE, Assumption.REFERENCE_INDEPENDENT_OF_SAMPLE}
     statuses = {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
     if run.stratified:
         statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")

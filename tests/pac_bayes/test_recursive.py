@@ -10,7 +10,7 @@ from mpmath import mpf
 from genbounds.numerics import kl_upper
 from genbounds.pac_bayes import forward_backward, informed_excess, maurer, recursive_step, seeger_xi
 from genbounds.pac_bayes.recursive import EXCESS_LOSSES, REFERENCE_LOSSES
-from genbounds.theorems import catalogue
+from genbounds.theorems import Assumption, catalogue, get
 from genbounds.worlds import (
     FiniteWorld,
     attack,
@@ -303,6 +303,12 @@ def test_a_reference_without_its_risk():
     found = excess_attack(broken, world, 300, 0.05, 0)
     assert found.failure > 0.9
     assert excess_attack(informed_excess, world, 300, 0.05, 0).survived
+
+
+def test_a_reference_that_saw_the_sample():
+    """It errs on the six examples, of a thousand, and so never differs from a predictor that always errs."""
+    assert informed_excess(6 / 1000, 1.0, 0.0, 0.0, 6, 0.05) < 0.6
+    assert Assumption.REFERENCE_INDEPENDENT_OF_SAMPLE in get("informed_excess").assumes
 
 
 def test_a_prior_of_the_excess_that_saw_the_sample():

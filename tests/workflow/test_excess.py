@@ -64,6 +64,7 @@ def test_measuring_again_finds_the_same(excess):
     ("reference", "words"),
     [
         (None, "which needs a predictor that did not"),
+        (None, "there is no reference, but the claim 'risk' rests on one that did not see the sample"),
         ({"saw": ["prior", "bound"]}, "saw examples of the role 'bound'; it may only see prior"),
     ],
 )

@@ -72,7 +72,8 @@ def log_ratio(posterior: DiagonalGaussian, prior: DiagonalGaussian, weights: Map
             for part in (posterior.mean, posterior.scale, prior.mean, prior.scale)
         )
         x = point.reshape(-1).numpy()
-        # Half a unit in the last place, the smallest normal number near 0, and the rounding of mean + scale * normal.
-        radius = limits.eps / 2 * np.abs(x) + limits.tiny + 2.0**-51 * (np.abs(x) + np.abs(mean_q))
+        # Half a unit in the last place (a narrow type is reached by way of float32, rounded there too), the smallest
+        # normal number near 0, and the rounding of mean + scale * normal.
+        radius = limits.eps / 2 * (1.0 + 2.0**-12) * np.abs(x) + limits.tiny + 2.0**-51 * (np.abs(x) + np.abs(mean_q))
         parts.append(float(log_ratio_diagonal(x, radius, mean_q, scale_q, mean_p, scale_p)))
     return math.nextafter(math.fsum(parts), math.inf)

@@ -12,8 +12,8 @@ The vote is that of all of Q. A vote of finitely many draws is another predictor
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.numerics import Float64, confidence, kl_upper, log_xi, round_up, unit_interval
-from genbounds.pac_bayes.complexity import EMPIRICAL_GIBBS_RISK, GIBBS, complexity
+from genbounds.numerics import Float64, kl_upper, log_xi, nonnegative, round_up, unit_interval
+from genbounds.pac_bayes.complexity import EMPIRICAL_GIBBS_RISK, GIBBS, complexity, log_xi_times
 from genbounds.theorems import Assumption, Limit, theorem
 
 __all__ = ["AGREEMENT", "TANDEM", "c_bound", "first_order", "tandem"]
@@ -134,7 +134,7 @@ def tandem(tandem_risk: ArrayLike, kl: ArrayLike, n: ArrayLike, delta: ArrayLike
     ('0.216962240', '0.216962240')
     """
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        c = complexity(2 * np.asarray(kl), n, delta, log_xi)
+        c = complexity(2 * nonnegative("kl", kl), n, delta, log_xi)
     return np.minimum(4 * kl_upper(unit_interval("tandem_risk", tandem_risk), c), 1.0)
 
 
@@ -207,11 +207,10 @@ def c_bound(risk: ArrayLike, agreement: ArrayLike, kl: ArrayLike, n: ArrayLike, 
     >>> [f"{c_bound(0.4, agreement, 0.0, 10**15, 0.05):.3f}" for agreement in (0.52, 0.76, 1.0)]
     ['0.000', '0.923', '0.960']
     """
-    half = confidence("delta", delta) / 2
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        twice = 2 * np.asarray(kl)
-    r = kl_upper(unit_interval("risk", risk), complexity(kl, n, half, log_xi))
-    a = kl_upper(unit_interval("agreement", agreement), complexity(twice, n, half, log_xi))
+        twice = 2 * nonnegative("kl", kl)
+    r = kl_upper(unit_interval("risk", risk), complexity(kl, n, delta, lambda n: log_xi_times(2, n)))
+    a = kl_upper(unit_interval("agreement", agreement), complexity(twice, n, delta, lambda n: log_xi_times(2, n)))
     r, a = np.broadcast_arrays(r, a)
     # 1 - (1 - 2r)^2 / (2a - 1) = (4 r (1 - r) - 2 (1 - a)) / (2a - 1); 2a - 1 and 1 - a are exact for a >= 1/2.
     spread = 4 * r * (1 - r)

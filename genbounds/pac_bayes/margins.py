@@ -354,9 +354,10 @@ def bartlett_spectral(
     # Logarithms of two floats and their difference: four units in the last place each.
     ratio, sizes = np.log(sums) - np.log(spectral), np.abs(np.log(sums)) + np.abs(np.log(spectral)) + 1
     steps = _step(ratio + sizes * 2.0**-48)
-    spread = np.exp(steps / (1.5 * _STEPS)).sum(axis=-1) ** 1.5
     n, width = count("n", n), count("width", width)
-    slope = 15 * spread * np.sqrt(np.log(2 * width**2) / n) * np.exp(margin_step / _STEPS) / sqrt(2)
+    with np.errstate(over="ignore"):  # to infinity, which is capped at 1
+        spread = np.exp(steps / (1.5 * _STEPS)).sum(axis=-1) ** 1.5
+        slope = 15 * spread * np.sqrt(np.log(2 * width**2) / n) * np.exp(margin_step / _STEPS) / sqrt(2)
     levels = np.arange(1, _LEVELS)
     chain = np.min(slope[..., None] * levels + 2.0**-levels, axis=-1)
     paid = _price(margin_step) + _price(steps).sum(axis=-1) - np.log(confidence("delta", delta))

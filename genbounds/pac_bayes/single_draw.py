@@ -7,7 +7,7 @@ the number looks good voids it.
 The ratio must be that of the predictor as it is stored. Weights rounded to float32 are a draw of the *rounded*
 Gaussian: with P rounded likewise, the ratio of the two probabilities of a box of weights is at most the largest ratio
 of the densities in it, which `genbounds.numerics.log_ratio_diagonal` bounds. What remains is named by
-``Assumption.IDEAL_RANDOMNESS``: that the generator's float64 normals stand for ideal ones.
+``Assumption.IDEAL_RANDOMNESS``: that a draw in float64, before it is rounded, stands for an ideal one.
 
 The ratio may be negative. A draw whose right-hand side is negative lies in the event of probability delta that a
 theorem excludes, for no relative entropy is negative: it is refused, and no certificate can be issued.

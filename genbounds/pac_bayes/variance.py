@@ -134,8 +134,8 @@ def tolstikhin_seldin(risk: ArrayLike, variance: ArrayLike, kl: ArrayLike, n: Ar
     '0.3281'
     """
     n = count("n", n, 2, "A variance needs two examples.")
-    half = confidence("delta", delta) / 2
-    log_inverse = -np.log(half)
+    delta = confidence("delta", delta)
+    log_inverse = np.log(2) - np.log(delta)
     size_1 = 1 + _first_power(np.sqrt((np.e - 2) * n / (4 * log_inverse)))
     size_2 = _first_power(0.5 + 0.5 * np.sqrt(1 + (n - 1) / log_inverse))
 
@@ -145,12 +145,12 @@ def tolstikhin_seldin(risk: ArrayLike, variance: ArrayLike, kl: ArrayLike, n: Ar
 
     doubled = np.minimum(2 * unit_interval("variance", variance), 1.0)
     u = 1.0 / _POWERS[: size_2.max()]
-    paid = _paid(kl, size_2)
-    of_twice = catoni(doubled[..., None], paid[..., None], (n // 2)[..., None], half[..., None], u)
+    paid = _paid(kl, 2 * size_2)
+    of_twice = catoni(doubled[..., None], paid[..., None], (n // 2)[..., None], delta[..., None], u)
     bounded = np.asarray(np.minimum(round_up(smallest(size_2, of_twice) / 2, 8), 0.25))  # u to four units, twice
 
     u = 1.0 / _POWERS[: size_1.max()]
-    cost = np.asarray(complexity(_paid(kl, size_1), n, half, np.zeros_like))
+    cost = np.asarray(complexity(_paid(kl, 2 * size_1), n, delta, np.zeros_like))
     risk = unit_interval("risk", risk)
     with np.errstate(over="ignore"):
         values = risk[..., None] + _MEAN_WEIGHTS[: size_1.max()] * bounded[..., None] + cost[..., None] / u
@@ -233,7 +233,8 @@ def unexpected_bernstein(
     weight = deviance(np.ones((*gamma.shape, 1)), 1.0 - gamma[..., None], -gamma[..., None])[..., 0]
     squares = round_up(weight, 50) * unit_interval("second_moment", second_moment)
     exponent = gamma * unit_interval("risk", risk) + squares + complexity(kl, n, delta, np.zeros_like)
-    return np.minimum(round_up(-np.expm1(-exponent) / gamma, 12), 1.0)
+    with np.errstate(over="ignore"):  # a gamma next to 0 overflows to infinity, which is capped at 1
+        return np.minimum(round_up(-np.expm1(-exponent) / gamma, 12), 1.0)
 
 
 def unexpected_bernstein_grid(n: int, delta: float) -> Grid:

@@ -187,6 +187,24 @@ def test_the_limit_of_the_binomial_step_may_be_met_exactly():
     assert is_above("pac_bayes.monte_carlo_binomial", given_inputs, np.nextafter(0.5, 0)) is False
 
 
+def test_inverses_that_halving_would_meet_exactly():
+    """Inner inverses of 7/8 and 1/2, which no precision tells from themselves, and one of next to no error."""
+    cut = {"excess_above": 0.0, "shortfall_below": 0.0, "kl": 0.0, "n": 1, "delta": 0.5, "mu": 0.5}
+    assert is_above("pac_bayes.split_kl", cut, evaluate("pac_bayes.split_kl", cut, {})) is True
+    for risk in (0.0, 5e-324):
+        part = {"subsample_risk": risk, "code_length": 5.0, "documents": 2, "subsample": 2, "delta": 0.5}
+        value = evaluate("pac_bayes.subsampled_occam", part, {})
+        assert is_above("pac_bayes.subsampled_occam", part, value) is True
+        assert is_above("pac_bayes.subsampled_occam", part, value * (1 - 1e-12)) is False
+
+
+@pytest.mark.parametrize("delta", [1.5e-323, 2e-323, 2.5e-310])
+def test_a_delta_that_cannot_be_halved_exactly(delta):
+    for name, more in (("tolstikhin_seldin", {"variance": 0.01}), ("c_bound", {"agreement": 0.9})):
+        numbers = {"risk": 0.1, **more, "kl": 1.0, "n": 10**5, "delta": delta}
+        assert is_above(f"pac_bayes.{name}", numbers, evaluate(f"pac_bayes.{name}", numbers, {})) is True
+
+
 def test_a_theorem_without_a_twin_is_named(monkeypatch):
     monkeypatch.delitem(TWINS, "pac_bayes.maurer")
     with pytest.raises(CertificateError, match=r"pac_bayes.maurer has no twin in ball arithmetic"):

@@ -109,6 +109,12 @@ def test_ends_and_shapes(bound):
     assert np.all(np.diff(table, axis=1) < 0)
 
 
+def test_a_divergence_in_whole_numbers_is_doubled_all_the_same():
+    """Twice 200 is 144 for eight bits."""
+    assert tandem(0.01, np.uint8(200), 10**5, 0.05) == tandem(0.01, 200.0, 10**5, 0.05)
+    assert c_bound(0.1, 0.9, np.uint8(200), 10**5, 0.05) == c_bound(0.1, 0.9, 200.0, 10**5, 0.05)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -193,6 +193,7 @@ def test_a_deep_network_does_not_overflow():
     assert spectral_complexity(np.full(layers, 1e3), np.full(layers, 2e3), 1.0, 1.0, 2) == math.inf
     small = neyshabur_spectral(0.0, np.full(layers, 1e-3), np.full(layers, 1e-3), 1e-300, 1.0, 2, 10**6, 0.05)
     assert 0 < small <= 1
+    assert bartlett_spectral(0.0, [1e200, 1.0], [1e200, 1e300], 1e-200, 1.0, 2, 10**6, 0.05) == 1.0
 
 
 def test_shapes():

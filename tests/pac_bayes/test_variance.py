@@ -221,6 +221,10 @@ def test_limits(bound, good):
     assert values == sorted(values, reverse=True)
 
 
+def test_a_bet_next_to_nothing_proves_nothing():
+    assert unexpected_bernstein(0.1, 0.1, 1.0, 10, 0.05, 5e-324) == 1.0
+
+
 @every_bound
 def test_scalars_give_scalars_and_arrays_broadcast(bound, good):
     assert isinstance(bound(**good), float)

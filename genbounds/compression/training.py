@@ -107,10 +107,15 @@ def _steps(
 
 
 def _loss(
-    model: nn.Module, parametrisation: Parametrisation, coordinates: Tensor, inputs: Tensor, targets: Tensor
+    model: nn.Module,
+    parametrisation: Parametrisation,
+    coordinates: Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype,
 ) -> Tensor:
-    # Coordinates are never narrower than float32, whatever the model computes in.
-    weights = {name: value.to(inputs.dtype) for name, value in parametrisation.weights(coordinates).items()}
+    # Coordinates are never narrower than float32, whatever the model computes in; inputs may be tokens.
+    weights = {name: value.to(dtype) for name, value in parametrisation.weights(coordinates).items()}
     return F.cross_entropy(functional_call(model, weights, (inputs,)), targets)
 
 
@@ -171,7 +176,7 @@ def train_coordinates(
     optimizer = torch.optim.Adam([coordinates], lr=settings.learning_rate)
     how: dict[str, Any] = {"seed": seed, "device": device, "dtype": dtype, "progress": progress}
     for _, inputs, targets in _steps(data, indices, settings, "training", settings.epochs, optimizer, **how):
-        _update(optimizer, _loss(model, parametrisation, coordinates, inputs, targets))
+        _update(optimizer, _loss(model, parametrisation, coordinates, inputs, targets, dtype))
     return coordinates.detach()
 
 
@@ -250,7 +255,7 @@ def quantise(
     how: dict[str, Any] = {"seed": seed, "device": device, "dtype": dtype, "progress": progress}
     epochs = settings.quantised_epochs
     for done, inputs, targets in _steps(data, indices, settings, "quantising", epochs, optimizer, **how):
-        loss = _loss(model, parametrisation, snapped(), inputs, targets)
+        loss = _loss(model, parametrisation, snapped(), inputs, targets, dtype)
         # The price of magnitude comes in over the first third, so that the network is not emptied at once.
         price = settings.penalty * min(1.0, 3 * done) / step
         _update(optimizer, loss + price * (behind * mask).abs().sum())

@@ -18,6 +18,7 @@ from genbounds.models.examples import DataError, TensorData
 __all__ = [
     "EncoderClassifier",
     "TextModel",
+    "attention_mask",
     "causal_language_model",
     "folder_sha256",
     "load_folder",
@@ -155,8 +156,21 @@ def vocabulary_sha256(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
-def _attention(tokens: Tensor, pad: int) -> Tensor:
-    """Return 1 up to the last token that is no padding, and for the first in any case; 0 after it."""
+def attention_mask(tokens: Tensor, pad: int) -> Tensor:
+    """Return 1 up to the last token that is no padding, and for the first in any case; 0 after it.
+
+    Parameters
+    ----------
+    tokens : Tensor of int64, shape (batch, length)
+        Token ids.
+    pad : int
+        Token that fills rows up on the right.
+
+    Returns
+    -------
+    Tensor of int64, shape (batch, length)
+        The mask.
+    """
     real = tokens != pad
     real[:, 0] = True
     return real.flip(1).cummax(1).values.flip(1).long()
@@ -190,7 +204,7 @@ class TextModel(nn.Module):
         Tensor, shape (batch, classes) or (batch, length, vocabulary)
             Scores of the classes, or of the token after each.
         """
-        logits: Tensor = self.network(input_ids=tokens, attention_mask=_attention(tokens, self.pad)).logits
+        logits: Tensor = self.network(input_ids=tokens, attention_mask=attention_mask(tokens, self.pad)).logits
         return logits
 
 
@@ -232,7 +246,7 @@ class EncoderClassifier(nn.Module):
         Tensor, shape (batch, classes)
             Scores.
         """
-        attended = _attention(tokens, self.pad)
+        attended = attention_mask(tokens, self.pad)
         hidden = self.encoder(input_ids=tokens, attention_mask=attended).last_hidden_state
         weights = attended.unsqueeze(-1).to(hidden.dtype)
         logits: Tensor = self.head((hidden * weights).sum(1) / weights.sum(1))

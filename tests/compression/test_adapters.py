@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,6 +8,9 @@ from torch.func import functional_call
 
 from genbounds.compression import LoRA, SubLoRA, linear_weights
 from genbounds.compression.parametrisations import rebuild, unit
+from genbounds.compression.training import CompressionTraining, quantise, train_coordinates
+from genbounds.models.examples import TensorData
+from genbounds.models.passes import count_errors
 
 
 class Conv1D(nn.Module):
@@ -164,6 +168,19 @@ def test_it_can_be_trained(network, start, make):
         optimiser.step()
     assert loss < 0.5
     assert torch.equal(network.blocks[0][0].weight, start["blocks.0.0.weight"])
+
+
+def test_tokens_are_trained_on(network, start):
+    """Inputs of whole numbers do not make whole numbers of the weights."""
+    tokens = torch.arange(64).view(16, 4) % 20
+    data = TensorData(tokens, tokens[:, 0] % 3, "tokens")
+    adapter, indices = SubLoRA(start, 2, 40), np.arange(16)
+    settings = CompressionTraining(epochs=30, quantised_epochs=20, batch_size=4, learning_rate=0.1)
+    z = train_coordinates(network, adapter, data, indices, settings, seed=0)
+    weights = adapter.weights(z)
+    assert count_errors(network, data, indices, weights=weights) < count_errors(network, data, indices)
+    codebook, symbols = quantise(network, adapter, z, data, indices, settings, seed=0)
+    assert codebook.levels[symbols].any()
 
 
 def test_gradients_are_exact(start):

@@ -25,7 +25,7 @@ transformers = pytest.importorskip("transformers")
 
 from genbounds.compression import LoRA, linear_weights  # noqa: E402
 from genbounds.models.hugging_face import (  # noqa: E402
-    _attention,
+    attention_mask,
     causal_language_model,
     folder_sha256,
     load_folder,
@@ -115,7 +115,7 @@ def test_the_note_names_the_vocabulary(data, bert):
 
 def test_attention_ends_at_the_last_token_that_is_no_padding():
     tokens = torch.tensor([[5, 6, 0, 0], [5, 0, 6, 0], [0, 0, 0, 0], [1, 2, 3, 4]])
-    assert _attention(tokens, 0).tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]]
+    assert attention_mask(tokens, 0).tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("classes", [None, 3])

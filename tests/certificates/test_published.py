@@ -23,3 +23,16 @@ def test_published_certificate(name, value, holdout):
     assert certificate.ledger.delta == 0.035
     assert certificate.sample.roles["bound"].count == 30_000
     assert certificate.posterior["kl"] > 0.5
+
+
+def test_the_published_certificate_for_prompts():
+    path = FOLDER / "debian-sections-prompts.json"
+    assert verify(path).ok, str(verify(path))
+    certificate = Certificate.load(path)
+    row = certificate.summary()
+    figures = {"value": 0.3156, "uniform prior": 0.3295, "holdout": 0.2786, "test error": 0.2679, "risk": 0.2635}
+    for name, figure in figures.items():
+        assert figure - 1e-4 < row[name] <= figure
+    assert row["value"] <= row["test error"] + 0.1
+    assert row["n"] == 13_234
+    assert 86.39 < certificate.code["nats"] < 86.4

@@ -11,10 +11,11 @@ from typing import Any
 
 from genbounds.certificates.certificate import Certificate
 from genbounds.certificates.claim import Claim
+from genbounds.certificates.errors import CertificateError
 from genbounds.certificates.fields import number, one_of, rows, table, text, whole
 from genbounds.certificates.ledger import Ledger
 from genbounds.certificates.sample import Sample
-from genbounds.theorems import Assumption, get
+from genbounds.theorems import Assumption, catalogue, get
 
 __all__ = [
     "applies",
@@ -137,6 +138,9 @@ def check_posterior(certificate: Certificate, basis: Sequence[Claim]) -> Iterato
     steps = _steps(certificate)
     yield from _check_steps(steps, basis, certificate.sample)
     kl = number("posterior.kl", posterior.get("kl"), lowest=0) if paying else 0.0
+    for last in [*steps.values()][-1:]:
+        if kl != last["kl"]:
+            yield f"its KL divergence is {kl!r}, but that of its last step is {last['kl']!r}."
     for claim in paying:
         said = steps[claim.id]["kl"] if claim.id in steps else kl
         if claim.inputs["kl"] != said:
@@ -166,7 +170,9 @@ def _steps(certificate: Certificate) -> dict[str, dict[str, Any]]:
     for place, row in enumerate(rows("posterior.steps", (certificate.posterior or {}).get("steps", []))):
         path = f"posterior.steps[{place}]"
         step = table(path, row)
-        found[text(f"{path}.claim", step.get("claim"))] = {
+        if (id := text(f"{path}.claim", step.get("claim"))) in found:
+            raise CertificateError(f"{path}.claim", f"must be new, but {id!r} is a step before. Leave it out once.")
+        found[id] = {
             "chunk": whole(f"{path}.chunk", step.get("chunk"), lowest=1),
             "n": whole(f"{path}.n", step.get("n"), lowest=1),
             "kl": number(f"{path}.kl", step.get("kl"), lowest=0),
@@ -176,10 +182,12 @@ def _steps(certificate: Certificate) -> dict[str, dict[str, Any]]:
 
 def _check_steps(steps: Mapping[str, Mapping[str, Any]], basis: Sequence[Claim], sample: Sample) -> Iterator[str]:
     """Check that a recursive bound's chunks share out the sample, each step counting its own and all later ones."""
-    # A step's prior is the posterior of the step before, which has seen the earlier chunks and no other.
-    left = _bound_count(sample)
+    unlisted = [claim.id for claim in basis if "previous" in claim.inputs and claim.id not in steps]
+    yield from (f"the claim {id!r} is a step of a recursive bound, but in no row of the steps." for id in unlisted)
     if not steps:
         return
+    # A step's prior is the posterior of the step before, which has seen the earlier chunks and no other.
+    left = _bound_count(sample)
     for id, step in steps.items():
         if step["n"] != left:
             yield f"the step {id!r} has n = {step['n']:,}, but its chunk and the later ones are {left:,} examples."
@@ -189,11 +197,10 @@ def _check_steps(steps: Mapping[str, Mapping[str, Any]], basis: Sequence[Claim],
     claimed = {claim.id: claim for claim in basis if claim.id in steps}
     if list(claimed) != list(steps):
         yield f"its steps are {', '.join(steps)}, but the headline rests on {', '.join(claimed) or 'none of them'}."
-    for earlier, later in pairwise(list(claimed)):
-        if claimed[later].references.get("previous") != earlier:
-            yield f"the step {later!r} must rest on {earlier!r}, the step before."
-    paid = [claim.id for claim in basis if "previous" in claim.inputs and claim.id not in steps]
-    yield from (f"the claim {id!r} is a step of a recursive bound, but stands in no row of the steps." for id in paid)
+    for earlier, later in pairwise([None, *claimed]):
+        if claimed[str(later)].references.get("previous") != earlier:
+            before = "no step: it is the first" if earlier is None else f"{earlier!r}, the step before"
+            yield f"the step {later!r} must rest on {before}."
 
 
 def check_draws(certificate: Certificate, claims: Sequence[Claim], compared: bool = False) -> Iterator[str]:
@@ -236,12 +243,13 @@ def check_draws(certificate: Certificate, claims: Sequence[Claim], compared: boo
         count = whole("draws.counts" if counts else "draws.count", counts.get(claim.id, draws.get("count")), lowest=1)
         if scheme == "one per example":
             epochs = whole("draws.epochs", draws.get("epochs"), lowest=1)
-            examples = next((steps[user.id]["n"] for user in _users(claim, claims) if user.id in steps), bound)
-            if count != epochs * examples:
-                yield (
-                    f"{epochs} epochs over {examples:,} examples of the bound are {epochs * examples:,} draws, not "
-                    f"{count:,} (claim {claim.id!r})."
-                )
+            counted = {steps[user.id]["n"] if user.id in steps else bound for user in _users(claim, claims)} or {bound}
+            for examples in counted:
+                if count != epochs * examples:
+                    yield (
+                        f"{epochs} epochs over {examples:,} examples of the bound are {epochs * examples:,} draws, not "
+                        f"{count:,} (claim {claim.id!r})."
+                    )
         used = len(claim.inputs["values"]) if "values" in claim.inputs else claim.inputs.get("draws")
         if used != count:
             yield f"{count:,} were made, but the claim {claim.id!r} counts {used}."
@@ -301,6 +309,11 @@ def applies(claim: Claim, certificate: Certificate, claims: Sequence[Claim], com
             yield f"{assumption.name} is violated, so {theorem.name} does not apply."
     if Assumption.ZERO_ONE_LOSS in theorem.assumes and not is_event(claim.loss):
         yield f"{theorem.name} needs the 0-1 loss, got {claim.loss!r}."
+    events = {limit.loss for other in catalogue().values() for limit in other.limits.values()} - {"0-1"}
+    if theorem.quantity == "risk" and claim.loss in events:
+        yield f"its loss {claim.loss!r} is no risk of a predictor, but an event that is counted on the way to one."
+    if Assumption.PREFIX_FREE_CODE in theorem.assumes and certificate.code is None and not compared:
+        yield f"{theorem.name} pays for a code, and the certificate has none."
     bound = _bound_count(certificate.sample)
     steps = _steps(certificate)
     # Who would have held data out without a prior had to train on a part of the same examples.
@@ -426,13 +439,15 @@ def check_ledger(ledger: Ledger, claims: Sequence[Claim], basis: Sequence[Claim]
             yield f"the claim {claim.id!r} spends {delta!r}, more than its budget {entries[0].budget!r}{unions}."
 
 
-def check_holdout(claim: Claim) -> Iterator[str]:
+def check_holdout(claim: Claim, loss: str) -> Iterator[str]:
     """Check that a comparison named ``holdout``, of which the statement speaks, is one.
 
     Parameters
     ----------
     claim : Claim
         Its headline.
+    loss : str
+        Loss of the certificate's headline, with which it is compared.
 
     Yields
     ------
@@ -441,6 +456,8 @@ def check_holdout(claim: Claim) -> Iterator[str]:
     """
     if Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE not in get(claim.theorem).assumes:
         yield f"it is named holdout, but {claim.theorem} is no theorem about a predictor that did not see the sample."
+    if claim.loss != loss:
+        yield f"it is about the loss {claim.loss!r}, but the certificate is about {loss!r}."
 
 
 def equal_confidence(ledger: Ledger, basis: Sequence[Claim], delta: float) -> Iterator[str]:

@@ -118,7 +118,7 @@ def _comparison(certificate: Certificate, comparison: Comparison) -> Iterator[Fi
 
     def accounts() -> Iterator[str]:
         if comparison.id == "holdout":
-            yield from accounting.check_holdout(basis[-1])
+            yield from accounting.check_holdout(basis[-1], certificate.basis[-1].loss)
         yield from accounting.check_draws(certificate, comparison.claims, compared=True)
         yield from accounting.check_ledger(comparison.ledger, comparison.claims, basis)
         yield from accounting.equal_confidence(comparison.ledger, basis, certificate.ledger.delta)

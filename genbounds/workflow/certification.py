@@ -327,6 +327,7 @@ def holdout_comparisons(
     kept, tested = bound[halves.indices("prior")], bound[halves.indices("bound")]
     learnt = learn_network(evaluation, networks.initial, kept, network, augment, "holdout")
     weights = {name: value.detach() for name, value in learnt.named_parameters()}
-    errors = evaluation.errors("holdout network, held-out half", weights, tested)
+    # With its own buffers: training moved the statistics of a BatchNorm.
+    errors = dataclasses.replace(evaluation, model=learnt).errors("holdout network, held-out half", weights, tested)
     what = f"A network trained on {len(kept)} examples of the bound's sample, tested on the other {len(tested)}."
     return (holdout_comparison(errors, len(tested), delta, what, statuses),)

@@ -108,3 +108,9 @@ def test_nats_are_accepted_and_told():
 def test_nats_that_are_not_paid(forged, complaint):
     (sentence,) = refused(in_nats(**forged))
     assert complaint in sentence
+
+
+def test_a_theorem_that_pays_for_a_code_needs_one():
+    """Without the table nothing says what the length is made of, and any would do."""
+    (sentence,) = refused(coded(code=None, code_length=0.5), where="risk")
+    assert sentence == "pac_bayes.occam_binomial pays for a code, and the certificate has none."

@@ -153,6 +153,15 @@ def call_another_bound_holdout(c):
     c["comparisons"][0].update(claims=copy.deepcopy(c["claims"]), headline="risk", ledger=copy.deepcopy(c["ledger"]))
 
 
+def hold_out_for_another_loss(c):
+    c["comparisons"][0]["claims"][0]["loss"] = "0-1 (errs by more than one)"
+
+
+def count_pairs_at_the_price_of_one(c):
+    for claim in c["claims"]:
+        claim["loss"] = "0-1 (both of two draws err)"
+
+
 def lower_the_kl(c):
     c["claims"][1]["inputs"]["kl"] = 0.5
 
@@ -312,6 +321,12 @@ TAMPERINGS = [
     (pay_a_union_over_nothing_for_the_holdout_bound, "holdout: ledger", "it is not at equal confidence"),
     (pay_a_union_beyond_floats, "holdout: ledger", "the claim 'holdout-risk' spends"),
     (call_another_bound_holdout, "holdout: ledger", "it is named holdout, but pac_bayes.seeger_xi is no theorem about"),
+    (
+        hold_out_for_another_loss,
+        "holdout: ledger",
+        "about the loss '0-1 .errs by more than one.*certificate is about '0-1'",
+    ),
+    (count_pairs_at_the_price_of_one, "risk", "its loss '0-1 .both of two draws err.' is no risk of a predictor"),
     (lower_the_kl, "posterior", "its KL divergence is 4.2, but the claim 'risk' has 0.5"),
     (lower_the_posteriors_kl, "posterior", "its KL divergence is 0.5, but the claim 'risk' has 4.2"),
     (negative_kl, "posterior", "posterior.kl must be a number of at least 0, got -5.0"),

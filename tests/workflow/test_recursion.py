@@ -162,8 +162,86 @@ def test_a_missing_step(three):
     certificate, _ = three
     rows = [certificate.posterior["steps"][0], certificate.posterior["steps"][2]]
     sentences = refused(rebuilt(certificate, {}, **with_steps(certificate, rows)))
-    assert "'step-2' is a step of a recursive bound, but stands in no row" in sentences
+    assert "'step-2' is a step of a recursive bound, but in no row" in sentences
     assert "leave 150 of the bound's examples over" in sentences
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_prior_that_saw_a_chunk_and_stands_in_no_row(three, listed):
+    """The first step on all examples and the last one too: its prior has seen some of those that it counts."""
+    certificate, _ = three
+    kept = [old for old in certificate.claims if old.id.startswith(("step-1", "step-3")) or old.id == "risk"]
+    inputs = {old.id: dict(old.inputs) | ({"draws": 1200} if "draws" in old.inputs else {}) for old in kept}
+    inputs["risk"] |= {"n": 600, "previous": {"claim": "step-1"}}
+    inputs["step-1"]["kl"] = kl = inputs["risk"]["kl"]
+    statuses, claims = dict.fromkeys(Assumption, "declared"), {}
+    for old in kept:
+        own = {
+            name: claims[value["claim"]] if isinstance(value, dict) else value for name, value in inputs[old.id].items()
+        }
+        claims[old.id] = state(old.theorem, old.id, own, assumptions=statuses, loss=old.loss)
+    entries = tuple(entry for entry in certificate.ledger.entries if entry.claim in claims)
+    posterior = dict(certificate.posterior)
+    del posterior["steps"]
+    if listed:
+        posterior["steps"] = [{"claim": "risk", "chunk": 600, "n": 600, "kl": kl}]
+    forged = dataclasses.replace(
+        certificate,
+        claims=tuple(claims.values()),
+        ledger=dataclasses.replace(certificate.ledger, entries=entries),
+        posterior=posterior,
+        draws=dict(certificate.draws) | {"counts": {id: 1200 for id, own in inputs.items() if "draws" in own}},
+        comparisons=(),
+        digest="",
+    )
+    wanted = (
+        "must rest on no step: it is the first" if listed else "'risk' is a step of a recursive bound, but in no row"
+    )
+    assert wanted in refused(forged)
+
+
+def test_a_step_that_stands_twice(three):
+    certificate, _ = three
+    rows = certificate.posterior["steps"]
+    assert "must be new, but 'risk' is a step before" in refused(
+        dataclasses.replace(certificate, **with_steps(certificate, [*rows, rows[-1]]), digest="")
+    )
+
+
+def test_another_divergence_in_the_posterior(three):
+    certificate, _ = three
+    posterior = dict(certificate.posterior) | {"kl": 0.5}
+    assert "is 0.5, but that of its last step is" in refused(
+        dataclasses.replace(certificate, posterior=posterior, digest="")
+    )
+
+
+def test_a_frequency_that_was_counted_for_another_step(three):
+    certificate, _ = three
+    inputs = dict(claim(certificate, "risk").inputs) | {"frequency_2": claim(certificate, "step-2-frequency-2")}
+    forged = rebuilt(certificate, {"risk": inputs})
+    forged = dataclasses.replace(
+        forged,
+        claims=tuple(old for old in forged.claims if old.id != "step-3-frequency-2"),
+        ledger=dataclasses.replace(
+            certificate.ledger,
+            entries=tuple(entry for entry in certificate.ledger.entries if entry.claim != "step-3-frequency-2"),
+        ),
+        digest="",
+    )
+    assert "2 epochs over 300 examples of the bound are 600 draws, not 900" in refused(forged)
+
+
+def test_the_held_out_network_has_the_statistics_of_its_own_training():
+    """Inputs far from zero: with the buffers of the untrained network the held-out one would err on most examples."""
+    inputs, targets = blobs()
+
+    def normalised():
+        return nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    options = QUICK | {"network": NetworkTraining(epochs=15, batch_size=32, learning_rate=1e-2)}
+    certificate = certify_recursive(normalised, (inputs + 30, targets), steps=2, **options)
+    assert certificate.holdout.value < 0.2
 
 
 def test_another_gamma_with_the_value_of_the_best(three):

@@ -172,4 +172,4 @@ def log_kt(n: ArrayLike) -> Float64:
     inverse = 1.0 / n
     square = inverse * inverse
     large = 0.5 * np.log(math.pi * n) + inverse * (1 / 8 - square * (1 / 192 - square / 640))
-    return round_up(np.where(n < 64, small, large)[()], 8)
+    return np.minimum(round_up(np.where(n < 64, small, large)[()], 8), log_two_sqrt(n))  # equal at n = 1

@@ -5,10 +5,12 @@
 MiniLM, an encoder that is not trained here, classifies by the nearest class text; SmolLM2-135M is the prior over
 prompts (see assets.py for where both come from). The classes are the eight largest sections, under the titles that the
 Debian archive gives them. This task is the second that was tried: eight subject sections came first, and the zero-shot
-accuracy on 3,000 of these texts was seen before the run; delta does not pay for that choice of a task. Binary packages of one source have nearly the same
-description, so one package for each source is kept, the first by name, and each description once: what is left is as
-near to independent examples as a list that people wrote can be. A fifth, drawn at random, only gives the test error.
-delta is 0.05. FOLDER receives the certificate, which `genbounds verify` checks.
+accuracy on 3,000 of these texts was seen before the run; delta does not pay for that choice of a task.
+
+Binary packages of one source have nearly the same description, so one package for each source is kept, the first by
+name, and each description once: what is left is as near to independent examples as a list that people wrote can be. A
+fifth, drawn at random, only gives the test error. delta is 0.05. FOLDER receives the certificate, which
+`genbounds verify` checks.
 """
 
 import argparse

@@ -22,9 +22,13 @@ _COMPLEXITIES = {
     "renyi": "Rényi divergence",
 }
 
+#: Observed risk and log term where a bound is put together from several, and no one risk comes before the other costs.
+_TOGETHER = "observed risk and log terms"
+
 #: What would help, by the part that costs most.
 _REMEDIES = {
     "observed risk": "train a predictor that errs less on the bound's own sample",
+    _TOGETHER: "train a predictor that errs less on the bound's own sample",
     "Monte Carlo": "make more draws, which costs only time",
     "log term": "give more examples to the bound",
     "confidence": "accept a larger delta, or choose among fewer candidates",
@@ -45,7 +49,8 @@ class Diagnosis:
         Value of the headline.
     steps : mapping of str to float
         Parts that add up to the value: the observed risk, then what each further cost adds to it (Monte Carlo, log
-        term, confidence, KL divergence or code length, as far as the theorem has them).
+        term, confidence, KL divergence or code length, as far as the theorem has them). A bound that is put together
+        from several begins with observed risk and log terms in one.
     ideal : mapping of str to float
         The value if one thing were different and all else the same.
     advice : str
@@ -113,7 +118,9 @@ def diagnose(certificate: Certificate) -> Diagnosis:
     def without_complexity(claim: Claim) -> dict[str, Any]:
         return {name: 0.0 for name in _COMPLEXITIES if name in claim.inputs}
 
-    def certain(claim: Claim) -> dict[str, Any]:
+    def certain(claim: Claim) -> float | dict[str, Any]:
+        if claim is not headline and claim.id not in drawn and "errors" in claim.inputs:
+            return observed_risk(claim)  # near delta = 1 a binomial limit lies far below it
         sure = claim.id not in drawn and "delta" in claim.inputs
         return without_complexity(claim) | ({"delta": _NO_CONFIDENCE} if sure else {})
 
@@ -136,7 +143,7 @@ def diagnose(certificate: Certificate) -> Diagnosis:
         if "kl" in headline.inputs or "log_ratio" in headline.inputs:
             levels["log term"] = _revalued(basis, certain)
     else:  # no single risk to start from: what the theorems give for the observed losses, without the other costs
-        levels = {"observed risk": _revalued(basis, lambda claim: (exact if claim.id in drawn else certain)(claim))}
+        levels = {_TOGETHER: _revalued(basis, lambda claim: (exact if claim.id in drawn else certain)(claim))}
         if drawn:
             levels["Monte Carlo"] = _revalued(basis, certain)
     levels["confidence"] = _revalued(basis, without_complexity)

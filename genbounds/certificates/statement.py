@@ -5,11 +5,11 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from genbounds.certificates.certificate import Certificate
-from genbounds.certificates.claim import STATUSES
+from genbounds.certificates.claim import STATUSES, Claim
 from genbounds.certificates.diagnosis import diagnose, observed_risk
 from genbounds.theorems import PREDICTORS, Assumption, get
 
-__all__ = ["printed", "statement", "summary"]
+__all__ = ["about", "printed", "probability", "statement", "summary"]
 
 #: What a bound for one kind of predictor does not say.
 _NOT_SAID = {
@@ -48,8 +48,46 @@ def printed(value: float, digits: int = 3) -> str:
     return f"{exact.quantize(unit, rounding=ROUND_CEILING).normalize():f}"
 
 
+def probability(delta: float) -> str:
+    """Show the confidence 1 - delta without round-off.
+
+    Parameters
+    ----------
+    delta : float
+        Probability of failure.
+
+    Returns
+    -------
+    str
+        The exact decimal, or the difference where that would be long.
+
+    Examples
+    --------
+    >>> probability(0.035), probability(1e-30)
+    ('0.965', '1 - 1e-30')
+    """
+    # Decimal subtracts with 28 digits: a smaller delta would be lost, and the sentence false.
+    return str(Decimal(1) - Decimal(repr(delta))) if delta > 1e-9 else f"1 - {delta!r}"
+
+
 def _in_words(names: list[str]) -> str:
     return ", ".join(name.lower().replace("_", " ") for name in names)
+
+
+def about(claim: Claim) -> str:
+    """Say what a claim limits.
+
+    Parameters
+    ----------
+    claim : Claim
+        A claim.
+
+    Returns
+    -------
+    str
+        Quantity and predictor, and the loss where it is not the 0-1 loss: another one, or the event that was counted.
+    """
+    return f"{claim.quantity}, {claim.predictor}" + (f", {claim.loss}" if claim.loss != "0-1" else "")
 
 
 def chance(certificate: Certificate) -> float | None:
@@ -94,7 +132,8 @@ def _drawn(certificate: Certificate) -> str:
         return " and of the one network"
     counts = draws.get("counts", {"": draws.get("count")}).values()
     if len(certificate.basis) > 1 and all(isinstance(count, int) for count in counts):
-        return f" and of {max(counts):,} Monte-Carlo draws"
+        many = f"{max(counts):,} Monte-Carlo draws"
+        return f" and of at most {many} for each claim" if len(set(counts)) > 1 else f" and of {many}"
     return ""
 
 
@@ -114,9 +153,7 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         yield f"VACUOUS: the bound is {bound}, and no risk is larger than 1. Nothing is proved."
     elif guess is not None and value >= guess:
         yield f"VACUOUS: the bound {bound} is not below {guess:.3g}, the risk of guessing uniformly. Nothing is proved."
-    delta = repr(certificate.ledger.delta)
-    # Decimal subtracts with 28 digits: a smaller delta would be lost, and the sentence false.
-    confidence = Decimal(1) - Decimal(delta) if float(delta) > 1e-9 else f"1 - {delta}"
+    confidence = probability(certificate.ledger.delta)
     new = (
         "a new example"
         if Assumption.INDEPENDENT_SAMPLE not in theorem.assumes

@@ -5,8 +5,7 @@ from html import escape
 from string import Template
 
 from genbounds.certificates import Certificate, Verification, diagnose
-from genbounds.certificates.statement import printed
-from genbounds.report.text import probability
+from genbounds.certificates.statement import about, printed, probability
 from genbounds.theorems import get
 
 __all__ = ["certificate_html"]
@@ -118,7 +117,7 @@ def _ledger(certificate: Certificate) -> str:
 
 def _claims(certificate: Certificate) -> str:
     return "\n".join(
-        f"<p><code>{escape(claim.id)}</code> ({escape(claim.quantity)}) ≤ {printed(claim.value, 5)} by "
+        f"<p><code>{escape(claim.id)}</code> ({escape(about(claim))}) ≤ {printed(claim.value, 5)} by "
         f"<code>{escape(claim.theorem)}</code>, {escape(get(claim.theorem).reference)}, "
         f"{escape(get(claim.theorem).locator)}:<br><code>{escape(get(claim.theorem).formula)}</code></p>"
         for claim in certificate.claims

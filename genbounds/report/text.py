@@ -1,7 +1,6 @@
 """A certificate, its verification and a curve as tables for a terminal."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -11,37 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from genbounds.certificates import Certificate, Verification, diagnose
-from genbounds.certificates.statement import chance, printed
+from genbounds.certificates.statement import about, chance, printed, probability
 from genbounds.theorems import PREDICTORS
 
 if TYPE_CHECKING:
     from genbounds.report.curve import Point
 
-__all__ = ["certificate_text", "curve_table", "probability", "verdict_text", "verification_text"]
+__all__ = ["certificate_text", "curve_table", "verdict_text", "verification_text"]
 
 _BAR = 30
 _STATE_STYLES = {"checked": "green", "declared": "yellow", "violated": "bold red", "unknown": "red"}
-
-
-def probability(delta: float) -> str:
-    """Show the confidence 1 - delta without round-off.
-
-    Parameters
-    ----------
-    delta : float
-        Probability of failure.
-
-    Returns
-    -------
-    str
-        The exact decimal.
-
-    Examples
-    --------
-    >>> probability(0.035)
-    '0.965'
-    """
-    return f"{1 - Decimal(repr(delta))}"
 
 
 def _table(title: str, *columns: tuple[str, str]) -> Table:
@@ -109,8 +87,7 @@ def _assumptions(certificate: Certificate) -> Table:
 def _claims(certificate: Certificate) -> Table:
     table = _table("Claims", ("claim", "left"), ("value", "right"), ("theorem", "left"), ("about", "left"))
     for claim in certificate.claims:
-        about = Text(f"{claim.quantity}, {claim.predictor}")
-        table.add_row(Text(claim.id), printed(claim.value, 5), Text(claim.theorem), about)
+        table.add_row(Text(claim.id), printed(claim.value, 5), Text(claim.theorem), Text(about(claim)))
     return table
 
 

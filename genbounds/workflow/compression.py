@@ -269,6 +269,12 @@ def load_compressed(folder: str | Path, model: nn.Module | Callable[..., nn.Modu
     pretrained = folder / "start.safetensors" if described["pretrained"] else None
     seed, initial = read_header(content).seed, _own_state(model, pretrained)
     networks = gather_networks(model, None, initial, prior="learnt", seed=seed)
+    # Also what is not adapted, and the buffers: the message does not speak of them.
+    if (found := state_sha256(networks.start)) != described["initial_sha256"]:
+        raise ValueError(
+            f"the start must have the fingerprint {described['initial_sha256'][:12]}..., got {found[:12]}... Take the "
+            "same model and start.safetensors, and the version of torch that certified it."
+        )
     apply_state(networks.module, networks.start)
     start = _adapted(networks, described["adapt"])
     network = decode(content, start)

@@ -178,8 +178,18 @@ def load_predictor(
     -------
     StochasticPredictor or nn.Module
         With `gibbs` and `majority`; where one network was drawn and certified, that network, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the folder is of a certificate without a posterior, or the parameters do not fit.
     """
     if (drawn := Path(folder) / DRAWN).exists():
         return load_module(model, folder, load_checkpoint(drawn).state)
-    posterior = load_gaussian(Path(folder) / "posterior.safetensors")
+    if not (kept := Path(folder) / "posterior.safetensors").exists():
+        raise ValueError(
+            f"folder must hold posterior.safetensors, got {Path(folder).name}. Take load_compressed for a network that "
+            "was certified by its code, and load_prompts for prompts."
+        )
+    posterior = load_gaussian(kept)
     return StochasticPredictor(load_module(model, folder, posterior.mean), posterior)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbounds.certificates import Ledger, LedgerEntry, state, verify
-from genbounds.certificates.statement import chance, printed
+from genbounds.certificates.statement import chance, printed, probability
 from genbounds.theorems import get
 
 
@@ -95,6 +95,26 @@ def test_what_is_said_of_the_vote(build, certificate):
     limit, headline = certificate.claims
     other = dataclasses.replace(certificate, claims=(limit, dataclasses.replace(headline, loss="clipped")), digest="")
     assert "majority vote" not in str(other)
+
+
+@pytest.mark.parametrize(
+    ("delta", "shown"),
+    [
+        (0.035, "0.965"),
+        (0.05, "0.95"),
+        (1e-6, "0.999999"),
+        (0.1 + 0.2, "0.69999999999999996"),
+        (1e-30, "1 - 1e-30"),  # never a probability of 1
+    ],
+)
+def test_confidence_is_shown_without_round_off(delta, shown):
+    assert probability(delta) == shown
+
+
+def test_draws_of_several_claims_are_not_counted_as_one(build):
+    several = build(draws={"scheme": "one per example", "counts": {"a": 4000, "b": 2000}, "epochs": 10})
+    assert "and of at most 4,000 Monte-Carlo draws for each claim." in str(several)
+    assert "and of 4,000 Monte-Carlo draws." in str(build())
 
 
 def test_chance(build):

@@ -11,7 +11,6 @@ from genbounds.report.curve import points
 from genbounds.report.text import (
     certificate_text,
     curve_table,
-    probability,
     verification_text,
 )
 from genbounds.theorems import Assumption
@@ -105,6 +104,12 @@ def test_the_points_of_a_curve(issue_certificate):
     assert any(line[:1] == ["6,000"] and len(line) == 2 for line in lines)
 
 
-@pytest.mark.parametrize(("delta", "shown"), [(0.035, "0.965"), (0.05, "0.95"), (1e-6, "0.999999"), (0.1 + 0.2, None)])
-def test_confidence_is_shown_without_round_off(delta, shown):
-    assert probability(delta) == (shown or "0.69999999999999996")
+def test_a_limit_on_an_event_says_which(issue_certificate):
+    certificate = issue_certificate()
+    limit, headline = certificate.claims
+    pairs = dataclasses.replace(limit, loss="0-1 (both of two draws err)")
+    text = flat(
+        printed_on(160, certificate_text(dataclasses.replace(certificate, claims=(pairs, headline), digest="")))
+    )
+    assert "empirical Gibbs risk on the bound sample, gibbs, 0-1 (both of two draws err)" in text
+    assert text.count("0-1 (") == 1

@@ -14,8 +14,9 @@ from genbounds.compression.message import read_header
 from genbounds.models.data import load_data
 from genbounds.models.guards import ModelError
 from genbounds.models.passes import count_errors
+from genbounds.models.state import save_state
 from genbounds.theorems import Assumption
-from genbounds.workflow import CompressionTraining, certify_compressed, load_compressed, remeasure
+from genbounds.workflow import CompressionTraining, certify_compressed, load_compressed, load_predictor, remeasure
 from genbounds.workflow import compression as workflow
 from genbounds.workflow.inputs import gather_networks
 
@@ -204,6 +205,12 @@ def test_a_pretrained_start_of_which_a_part_is_adapted(digits, tmp_path):
     assert torch.equal(module[0].weight, pretrained["0.weight"])
     assert torch.equal(module[1].running_mean, pretrained["1.running_mean"])
     assert remeasure(tmp_path / "certificate.json", convolutional, data).ok
+    # What is not adapted is in no message; yet another network is not the certified one.
+    for name in ("0.weight", "1.running_mean"):
+        save_state(pretrained | {name: pretrained[name] + 1}, tmp_path / "start.safetensors")
+        with pytest.raises(ValueError, match="the start must have the fingerprint"):
+            load_compressed(tmp_path, convolutional)
+        assert not remeasure(tmp_path / "certificate.json", convolutional, data).ok
 
 
 def test_buffers_that_saw_data_are_refused(digits):
@@ -222,8 +229,17 @@ def test_another_start_is_not_the_certified_network(compressed, tmp_path):
     with pytest.raises(ValueError, match="must"):
         load_compressed(tmp_path, larger)
     shutil.copy(tmp_path / "message.bin", tmp_path / "other.bin")
-    with pytest.raises(ValueError, match="decode to weights with the fingerprint"):
+    with pytest.raises(ValueError, match="start must have the fingerprint"):
         load_compressed(tmp_path, lambda: nn.Sequential(*network()[:2], nn.Linear(64, 10, bias=False).double()))
+    described = dict(compressed[0].model) | {"weights_sha256": "0" * 64}
+    dataclasses.replace(compressed[0], model=described, digest="").save(tmp_path / "certificate.json")
+    with pytest.raises(ValueError, match="decode to weights with the fingerprint"):
+        load_compressed(tmp_path, network)
+
+
+def test_the_other_loader_says_which_one_to_take(compressed):
+    with pytest.raises(ValueError, match=r"must hold posterior.safetensors, got compressed.*Take load_compressed"):
+        load_predictor(compressed[1], network)
 
 
 def test_a_certificate_without_a_message(issue_certificate, tmp_path):

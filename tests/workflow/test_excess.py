@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from genbounds.certificates import verify
+from genbounds.certificates import diagnose, verify
 from genbounds.pac_bayes import clopper_pearson, informed_excess
 from genbounds.workflow import NetworkTraining, PosteriorTraining, certify_excess, remeasure
 
@@ -45,6 +45,18 @@ def test_the_values_are_the_theorems(excess):
     assert sum(claim.inputs["delta"] for claim in certificate.claims) == pytest.approx(0.05)
     assert certificate.posterior["reference"]["saw"] == ["prior"]
     assert {comparison.id for comparison in certificate.comparisons} == {"holdout", "posterior = prior"}
+
+
+def test_the_parts_start_at_what_was_observed(excess):
+    """The limit on the reference at a delta next to 1 would lie below its errors: no cost can be negative."""
+    certificate, _ = excess
+    reference, f_0, f_1, _ = (claim.inputs for claim in certificate.claims)
+    steps = diagnose(certificate).steps
+    assert list(steps) == ["observed risk and log terms", "Monte Carlo", "confidence", "KL divergence"]
+    assert sum(steps.values()) == pytest.approx(certificate.value)
+    observed = reference["errors"] / 300 + (f_0["errors"] + f_1["errors"]) / f_0["draws"] - 1
+    assert observed > 0
+    assert steps["observed risk and log terms"] >= observed
 
 
 def test_same_seed_same_certificate(excess):

@@ -81,8 +81,9 @@ def tolstikhin_seldin(risk: ArrayLike, variance: ArrayLike, kl: ArrayLike, n: Ar
     variance : array_like
         V(Q) = E_Q V_n(h) or an upper limit of it, in [0, 1], where V_n(h) = sum_(i<j) (l_i - l_j)^2 / (n (n - 1)) is
         the unbiased empirical variance of the losses of one predictor, never that of a mixture. Allowed too is its
-        form on disjoint pairs fixed before the sample, the average of (l_(2i-1) - l_(2i))^2 / 2. No empirical variance
-        exceeds 1/2; from there on the argument says nothing.
+        form on disjoint pairs fixed before the sample, the average of (l_(2i-1) - l_(2i))^2 / 2. Which of the two must
+        not depend on the sample: the smaller of both costs a union. No empirical variance exceeds 1/2; from there on
+        the argument says nothing.
     kl : array_like
         KL(Q || P) in nats or an upper bound of it, in [0, inf].
     n : array_like of int

@@ -45,7 +45,7 @@ def prompt(
     out : Path
         Folder to write to.
     names : Path
-        JSON file: a table from labels to what their classes are called; the labels themselves if left out.
+        JSON file: a table from all labels to what their classes are called; the labels that occur if left out.
     template : str
         Text of a class, such as "a text about {name}{prompt}".
     shared : bool

@@ -1,5 +1,6 @@
 """Parametrisations: from a few coordinates to all weights of a network, by a map that no data has shaped."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from importlib import import_module
@@ -79,14 +80,23 @@ def rebuild(description: Mapping[str, Any], start: Mapping[str, Tensor]) -> Para
     Raises
     ------
     ValueError
-        If the kind is unknown.
+        If the kind is unknown, or its numbers are others.
     """
+    if not isinstance(description, Mapping):
+        raise ValueError(f'parametrisation must be a mapping such as {{"kind": "full"}}, got {description!r}.')
     arguments = dict(description)
     kind = arguments.pop("kind", None)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}. Was the message made by this version?")
     module, _, name = KINDS[kind].partition(":")
-    built: Parametrisation = getattr(import_module(module), name)(start, **arguments)
+    build = getattr(import_module(module), name)
+    try:
+        inspect.signature(build).bind(start, **arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"parametrisation of the kind {kind!r} cannot be built: {error}. Give it its own numbers."
+        ) from None
+    built: Parametrisation = build(start, **arguments)
     return built
 
 

@@ -1,7 +1,6 @@
 """From a checkpoint and its data to a certificate."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
 from genbounds.theorems import Assumption
 from genbounds.workflow.composition import holdout_comparison
 from genbounds.workflow.evaluation import SCHEMES, Evaluation
+from genbounds.workflow.events import check_settings
 from genbounds.workflow.gaussians import (
     PER_LAYER,
     Prior,
@@ -169,10 +169,8 @@ def certify(
     ):
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
-    if passes < 1:
-        raise ValueError(f"passes must be at least 1, got {passes}. The Monte Carlo step needs draws.")
-    if not (prior_scale in (None, PER_LAYER) or (isinstance(prior_scale, float | int) and 0 < prior_scale < math.inf)):
-        raise ValueError(f"prior_scale must be positive and finite, got {prior_scale}. Try 0.03, or leave it out.")
+    scale = None if prior_scale == PER_LAYER else prior_scale
+    check_settings(prior_scale=scale, passes=passes, monte_carlo_share=monte_carlo_share)
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
     run = gather(
         model,

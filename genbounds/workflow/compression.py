@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from genbounds.certificates import Certificate, Comparison, Ledger, LedgerEntry, state
+from genbounds.certificates.fields import whole
 from genbounds.compression.codes import code_length
 from genbounds.compression.message import Header, QuantisedNetwork, decode, encode, read_header
 from genbounds.compression.parametrisations import Parametrisation, rebuild
@@ -116,6 +117,7 @@ def certify_compressed(
         If an argument is impossible, or the data changes when it is read again.
     """
     training = training or CompressionTraining()
+    whole("seed", seed), whole("variant", variant, lowest=1)  # both will be in the message
     run = gather(
         model,
         data,
@@ -217,6 +219,8 @@ def _own_state(model: Any, pretrained: State | None) -> State | None:
 def _adapted(networks: Networks, patterns: Sequence[str]) -> dict[str, Tensor]:
     """Return the start of the parameters that may change."""
     names = [name for name, _ in networks.module.named_parameters()]
+    if isinstance(patterns, str) or not patterns:
+        raise ValueError(f"adapt must be a list of at least one name or pattern, got {patterns!r}. Take ['*'] for all.")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(f"adapt must name parameters of the model, got {pattern!r}. They are {', '.join(names)}.")

@@ -49,29 +49,31 @@ class Budgets:
         return cls(delta, parts[:bounds], parts[bounds:])
 
 
-def check_settings(passes: int, monte_carlo_share: float, prior_scale: float | None) -> None:
+def check_settings(*, prior_scale: object, passes: int = 1, monte_carlo_share: float = 0.5) -> None:
     """Refuse what no certificate can be made of, before hours of training.
 
     Parameters
     ----------
+    prior_scale : float or None
+        Standard deviation of the prior, if it is given.
     passes : int
-        Passes of the Monte Carlo step.
+        Passes of the Monte Carlo step, if there is one.
     monte_carlo_share : float
         Its share of delta.
-    prior_scale : float or None
-        Standard deviation of the prior.
 
     Raises
     ------
     ValueError
         If one of them is out of its range.
     """
-    if passes < 1:
-        raise ValueError(f"passes must be at least 1, got {passes}. The Monte Carlo step needs draws.")
+    if not isinstance(passes, int) or passes < 1:
+        raise ValueError(
+            f"passes must be a whole number of at least 1, got {passes!r}. The Monte Carlo step needs draws."
+        )
     if not 0 < monte_carlo_share < 1:
         raise ValueError(f"monte_carlo_share must be strictly between 0 and 1, got {monte_carlo_share}. Try 0.2.")
-    if prior_scale is not None and not 0 < prior_scale < math.inf:
-        raise ValueError(f"prior_scale must be positive and finite, got {prior_scale}. Try 0.05.")
+    if prior_scale is not None and not (isinstance(prior_scale, float | int) and 0 < prior_scale < math.inf):
+        raise ValueError(f"prior_scale must be positive and finite, got {prior_scale!r}. Try 0.05.")
 
 
 def event_limit(id: str, events: int, draws: int, delta: float, loss: str, statuses: Mapping[Assumption, str]) -> Claim:

@@ -85,7 +85,7 @@ def certify_excess(
     ValueError
         As `certify`.
     """
-    check_settings(passes, monte_carlo_share, prior_scale)
+    check_settings(prior_scale=prior_scale, passes=passes, monte_carlo_share=monte_carlo_share)
     network, posterior = network or NetworkTraining(), posterior or PosteriorTraining()
     run = gather(
         model,

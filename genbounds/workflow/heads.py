@@ -16,12 +16,11 @@ from genbounds.models.state import save_state, state_sha256
 from genbounds.pac_bayes.low_rank import Gaussian, LowRankGaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
-from genbounds.workflow.certification import (
-    holdout_comparisons,
-    statuses_of,
-)
+from genbounds.theorems import Assumption
+from genbounds.workflow.certification import holdout_comparisons, statuses_of
 from genbounds.workflow.composition import HEADLINE, scale_unions
 from genbounds.workflow.evaluation import Evaluation
+from genbounds.workflow.events import check_settings
 from genbounds.workflow.gaussians import Prior, choose_start, fit_posterior, learn_network, make_prior, nearest_prior
 from genbounds.workflow.gibbs import estimates_on_test
 from genbounds.workflow.inputs import Networks, State
@@ -103,6 +102,7 @@ def certify_head(
     """
     if prior not in HEAD_PRIORS:
         raise ValueError(f"prior must be one of {', '.join(HEAD_PRIORS)}, got {prior!r}.")
+    check_settings(prior_scale=prior_scale)
     network, training = network or NetworkTraining(), posterior or PosteriorTraining()
     run = gather(
         model,
@@ -121,6 +121,9 @@ def certify_head(
         dtype=dtype,
     )
     source, networks, bound, n = run.source, run.networks, run.bound, len(run.bound)
+    # What no certificate can be made of is refused before any training.
+    rehearsed = {"risk": 0.0, "kl": 0.0, "n": n, "delta": delta}
+    state(theorem, HEADLINE, rehearsed, assumptions=dict.fromkeys(Assumption, "unknown"))
     module = networks.module
     if prior == "initialisation":
         module.load_state_dict(networks.start)

@@ -50,12 +50,9 @@ _TOLERANCE = 1e-3
 #: What may differ where a certificate is measured again.
 _PLACE = {"folder_sha256", "dtype", "device"}
 
-#: What the program sees to; that the two models, names and template never saw the sample is for the user to say.
-_CHECKED = {
-    Assumption.ZERO_ONE_LOSS,
-    Assumption.DETERMINISTIC_EVALUATION,
-    Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE,
-}
+#: What the program sees to; that the two models, classes, names and template never saw the sample, nor what prompts
+#: for the holdout bound are tested on, is for the user to say.
+_CHECKED = {Assumption.ZERO_ONE_LOSS, Assumption.DETERMINISTIC_EVALUATION}
 _STATUSES = {assumption: "checked" if assumption in _CHECKED else "declared" for assumption in Assumption}
 
 
@@ -135,13 +132,15 @@ def certify_prompt(
     texts : sequence of str
         Examples, independent draws from one distribution.
     labels : sequence of str
-        Their classes; the task has those classes that occur here.
+        Their classes. Without `names` the task has those classes that occur here, which you thereby declare to have
+        been known before.
     encoder : TextEncoder
         Encoder whose training did not see the examples.
     prior : LanguageModelPrior
         Language model whose training did not see them either.
     names : mapping of str to str, optional
-        What each class is called in its text; the label itself by default. Like `template` chosen without the sample.
+        All classes, and what each is called in its text; by default the label itself. Like `template` chosen without
+        the sample.
     template : str, optional
         As in `PromptForm`: ``{name}{prompt}`` by default, or ``{prompt} {name}`` for a shared prompt.
     shared : bool
@@ -176,10 +175,10 @@ def certify_prompt(
     """
     if len(texts) != len(labels):
         raise ValueError(f"labels must be as many as the texts, {len(texts)}, got {len(labels)}. Give one for each.")
-    classes = sorted(set(labels))
-    if missing := [label for label in classes if names is not None and label not in names]:
+    classes = sorted(set(labels) if names is None else names)
+    if missing := sorted(set(labels) - set(classes)):
         raise ValueError(f"names must have a name for every label, got none for {missing[0]!r}. Add it.")
-    called = tuple(names[label] if names else label for label in classes)
+    called = tuple(classes if names is None else [names[label] for label in classes])
     form = PromptForm(called, template or ("{prompt} {name}" if shared else "{name}{prompt}"), shared)
     assigned = _roles(len(texts), roles, seed)
     bound, test, n = assigned.indices("bound"), assigned.indices("test"), assigned.count("bound")

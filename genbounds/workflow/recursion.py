@@ -66,13 +66,12 @@ def chunk_sizes(n: int, steps: int) -> tuple[int, ...]:
     >>> chunk_sizes(60_000, 4)
     (7500, 7500, 15000, 30000)
     """
-    edges = [0, *(n // 2 ** (steps - t) for t in range(1, steps)), n]
-    sizes = tuple(high - low for low, high in pairwise(edges))
-    if steps < 1 or min(sizes) < 1:
+    if not isinstance(steps, int) or not 1 <= steps <= n.bit_length():  # the first chunk has n / 2^(steps - 1)
         raise ValueError(
             f"steps must be at least 1 and leave examples to each, got {steps} for {n} examples. Lower it."
         )
-    return sizes
+    edges = [0, *(n // 2 ** (steps - t) for t in range(1, steps)), n]
+    return tuple(high - low for low, high in pairwise(edges))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +155,7 @@ def certify_recursive(
     """
     if gamma is not None and not 0 <= gamma <= 1:
         raise ValueError(f"gamma must be in [0, 1], got {gamma}. Leave it out for the best.")
-    check_settings(passes, monte_carlo_share, prior_scale)
+    check_settings(prior_scale=prior_scale, passes=passes, monte_carlo_share=monte_carlo_share)
     earlier = earlier or dataclasses.replace(posterior, kl_weight=_EARLIER * posterior.kl_weight)
     run = gather(
         model,

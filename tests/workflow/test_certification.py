@@ -219,7 +219,7 @@ def test_examples_that_mix_once_trained_are_refused():
     [
         ({"prior": "oracle"}, "prior must be one of"),
         ({"scheme": "none"}, "scheme must be one of"),
-        ({"passes": 0}, "passes must be at least 1"),
+        ({"passes": 0}, "passes must be a whole number of at least 1"),
         ({"prior_scale": -0.1}, "prior_scale must be positive"),
         ({"delta": 1.5}, "delta"),
         ({"monte_carlo_share": 1.0}, "monte_carlo_share must be strictly between 0 and 1"),

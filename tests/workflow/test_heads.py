@@ -152,6 +152,13 @@ def test_a_model_that_is_its_head_and_two_classes():
 def test_wrong_uses_are_refused():
     with pytest.raises(ValueError, match="prior must be one of learnt, checkpoint, initialisation"):
         certify_head(network, blobs(), prior="zero")
+    for impossible, words in (
+        ({"theorem": "pac_bayes.clopper_pearson"}, "must be errors, n, delta for pac_bayes.clopper_pearson"),
+        ({"delta": 1.5}, "delta must be strictly between 0 and 1"),
+        ({"prior_scale": -1.0}, "prior_scale must be positive"),
+    ):  # before an hour of training, not after
+        with pytest.raises(ValueError, match=words):
+            certify_head(network, blobs(), augment=pytest.fail, **impossible)
     with pytest.raises(ModelError, match="must end in one"):
         certify_head(nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)).eval(), blobs(), prior="checkpoint")
     other = DiagonalGaussian.isotropic({"0.weight": torch.zeros(16, 4)}, 0.1)

@@ -96,6 +96,19 @@ def test_one_prompt_for_all(examples, models):
     assert certificate.model["texts"] == [f"{prompt} snow", f"{prompt} fire"]
 
 
+def test_classes_are_those_with_a_name(examples, models):
+    """Also one that does not occur: what may be predicted is not for the sample to say."""
+    certificate = certify_prompt(*examples, *models, **OPTIONS | {"names": NAMES | {"dull": "red"}})
+    assert verify(certificate).ok
+    assert certificate.model["labels"] == ["cold", "dull", "warm"]
+    assert certificate.model["classes"] == len(certificate.code["parts"]) == 3
+
+
+def test_nobody_saw_the_encoder_being_trained(certified):
+    (claim,) = certified[0].holdout.claims
+    assert claim.assumptions["PREDICTOR_INDEPENDENT_OF_SAMPLE"] == "declared"
+
+
 def test_given_roles(examples, models):
     certificate = certify_prompt(*examples, *models, **OPTIONS, roles={"bound": np.arange(10, 110)})
     assert certificate.sample.indices("bound").tolist() == list(range(10, 110))

@@ -290,7 +290,9 @@ def test_an_unpaid_step(three):
         ({"steps": 12}, "steps must be at least 1 and leave examples to each, got 12 for 600"),
         ({"gamma": 1.5}, "gamma must be in"),
         ({"prior_scale": 0.0}, "prior_scale must be positive"),
-        ({"passes": 0}, "passes must be at least 1"),
+        ({"prior_scale": "per layer"}, "prior_scale must be positive and finite, got 'per layer'"),
+        ({"steps": 2.5}, "steps must be at least 1"),
+        ({"passes": 1.5}, "passes must be a whole number of at least 1, got 1.5"),
         ({"monte_carlo_share": 1.0}, "monte_carlo_share must be strictly between"),
     ],
 )

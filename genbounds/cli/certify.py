@@ -168,5 +168,7 @@ def certify(
         show_json(certificate.to_json())
     else:
         show(certificate_text(certificate), verdict_text(verification))
-        show(f"\nWritten to {out}: certificate.json, posterior.safetensors, prior.safetensors, {', '.join(written)}")
+        gaussians = ["posterior.safetensors", "prior.safetensors"]
+        drawn = ["drawn.safetensors"] * (predictor == "single draw")
+        show(f"\nWritten to {out}: {', '.join(['certificate.json', *gaussians, *drawn, *written])}")
     return OK if verification.ok else REFUSED

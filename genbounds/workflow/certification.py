@@ -230,6 +230,8 @@ def certify(
 
     prior_saw = ["prior"] if prior in ("learnt", "checkpoint") and "prior" in run.used else []
     statuses = statuses_of(p, run)
+    if origin == "given":  # nobody here saw how it was made: it may know what the seed draws
+        statuses[Assumption.DRAWS_INDEPENDENT] = "declared"
     fitted = Fitted(evaluation, "posterior", q, final_p, kl, bound, p.candidates, statuses)
     certificate = Certificate(
         **covered.argument(fitted),

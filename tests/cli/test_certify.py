@@ -157,5 +157,5 @@ def test_other_predictors(run, problem, tmp_path, options, words):
     code, out, err = run("certify", *problem, "--out", tmp_path, *QUICK, *options)
     assert (code, err) == (OK, "")
     assert words in " ".join(out.split())
-    assert (tmp_path / "drawn.safetensors").exists() == ("single draw" in options)
+    assert (tmp_path / "drawn.safetensors").exists() == ("drawn.safetensors" in out) == ("single draw" in options)
     assert run("verify", tmp_path / "certificate.json", "--model", problem[0], "--data", problem[1])[0] == OK

@@ -13,6 +13,7 @@ from genbounds.certificates import Ledger, LedgerEntry, verify
 from genbounds.pac_bayes.low_rank import LowRankGaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.priors import scale_grid
+from genbounds.theorems import Assumption
 from genbounds.workflow import PosteriorTraining, certify, remeasure
 from genbounds.workflow.gaussians import PER_LAYER, Prior, layer_of, nearest_prior
 
@@ -152,6 +153,7 @@ def test_a_posterior_that_is_there_already_is_certified(tmp_path):
     assert verify(certificate).ok
     assert certificate.posterior["family"] == "gaussian, diagonal + rank 1"
     assert certificate.posterior["start"] == "given"
+    assert certificate.assumptions[Assumption.DRAWS_INDEPENDENT] == "declared"  # who made it may have known the seed
     assert certificate.posterior["training"] is None
     assert certificate.posterior["sha256"] == q.sha256()
     verification = remeasure(tmp_path / "certificate.json", model, examples)

@@ -13,7 +13,7 @@ from genbounds.theorems import Assumption
 pytest.importorskip("transformers")
 
 from genbounds.prompts import LanguageModelPrior, TextEncoder
-from genbounds.workflow import certify_prompt, load_prompts, remeasure_prompt
+from genbounds.workflow import certify_prompt, load_prompts, remeasure, remeasure_prompt
 
 WARM, COLD = ("sun", "fire", "red"), ("snow", "ice", "blue")
 DECLARED = dict.fromkeys(Assumption, "declared")
@@ -161,6 +161,11 @@ def test_it_is_about_prompts(issue_certificate, examples, models, tmp_path):
     issue_certificate().save(tmp_path / "certificate.json")
     (refusal,) = remeasure_prompt(tmp_path / "certificate.json", *examples, *models).refusals
     assert refusal.sentence == "the certificate is not about prompts."
+
+
+def test_measuring_networks_again_names_the_other_way(certified):
+    (refusal,) = remeasure(certified[1], None, None).refusals
+    assert refusal.sentence == "it is about prompts: they are measured again by remeasure_prompt."
 
 
 @pytest.mark.parametrize(

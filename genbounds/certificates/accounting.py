@@ -96,7 +96,7 @@ def check_prior(certificate: Certificate, basis: Sequence[Claim]) -> Iterator[st
     if chosen == "grid":
         value, given = scale.get("value"), scale.get("candidates")
         many = table("prior.scale.candidates", given) if isinstance(given, Mapping) else {"": given}
-        if isinstance(value, Mapping) and set(value) != set(many):
+        if not many or (isinstance(value, Mapping) and set(value) != set(many)):
             yield "it has scales for other layers than those with candidates: each layer's scale was chosen from some."
         for layer, of_layer in many.items():
             path, over = ("prior.scale.candidates", "prior scale")

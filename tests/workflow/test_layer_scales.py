@@ -81,6 +81,7 @@ def test_an_unpaid_layer_is_noticed(by_layer):
     for forged in (
         scale | {"candidates": {"0": scale["candidates"]["0"]}},
         scale | {"candidates": 1},
+        scale | {"candidates": {}, "value": {}},
         scale | {"candidates": {layer: 2 * count for layer, count in scale["candidates"].items()}},
     ):
         prior = certificate.prior | {"scale": forged}

@@ -60,7 +60,8 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/numerics.py
 	$(BIN)/python benchmarks/monte_carlo.py
 	$(BIN)/python benchmarks/peers.py
-	@echo "benchmarks/prompts.py needs two models from packages: see benchmarks/assets.py."
+	@echo "benchmarks/compression.py and tightness.py need MNIST and Fashion-MNIST (--root); prompts.py needs two models"
+	@echo "from packages: see benchmarks/assets.py."
 ifdef MNIST
 	$(BIN)/python benchmarks/mnist_certificate.py benchmarks/output --data $(MNIST)
 else

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import compression
 import torch
-from compression import CHOSEN, network
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -132,9 +132,9 @@ class Methods:
 
     def coded(self, out: Path) -> Certificate:
         """Code one deterministic network in few bits."""
-        variant, rate = CHOSEN[self.name]
+        variant, rate = compression.CHOSEN[self.name]
         return certify_compressed(
-            *(partial(network, variant), self.data),
+            *(f"{compression.__file__}:network_{variant}", self.data),
             roles=self.every,
             training=CompressionTraining(epochs=4, quantised_epochs=40, learning_rate=rate, penalty=6e-4),
             variant=variant,
@@ -161,7 +161,7 @@ def main() -> None:
     """Run what is not there yet, and print a table for each data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "output" / "tightness")
-    parser.add_argument("--data", nargs="+", choices=CHOSEN, default=list(CHOSEN))
+    parser.add_argument("--data", nargs="+", choices=PUBLISHED["uninformed"], default=list(PUBLISHED["uninformed"]))
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--method", nargs="+")
     parser.add_argument("--seed", type=int, default=0)

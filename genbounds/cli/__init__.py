@@ -1,4 +1,4 @@
-"""The command line: ``genbounds demo | certify | verify | curve | theorems``."""
+"""The command line: ``genbounds demo | certify | compress | prompt | verify | curve | theorems``."""
 
 from genbounds.cli.app import main
 

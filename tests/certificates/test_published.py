@@ -1,5 +1,6 @@
 """The certificates that the documentation quotes hold, and say what it says."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,20 @@ def test_the_published_certificate_for_prompts():
     assert row["value"] <= row["test error"] + 0.1
     assert row["n"] == 13_234
     assert 86.39 < certificate.code["nats"] < 86.4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bits", "test_error"), [("mnist", 0.0609, 1323, 0.0214), ("fashion-mnist", 0.2256, 1853, 0.1515)]
+)
+def test_the_published_networks_in_bits(name, value, bits, test_error):
+    folder = FOLDER / f"{name}-coded"
+    assert verify(folder / "certificate.json").ok
+    certificate = Certificate.load(folder / "certificate.json")
+    assert value - 1e-4 < certificate.value <= value
+    assert certificate.ledger.delta == 0.025
+    assert certificate.sample.roles["bound"].count == 60_000
+    assert certificate.code["bits"] == bits
+    assert certificate.estimates[0].value == test_error
+    message = (folder / "message.bin").read_bytes()
+    assert len(message) == -(-bits // 8)
+    assert hashlib.sha256(message).hexdigest() == certificate.code["sha256"]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbounds.certificates import verify
+from genbounds.certificates.statement import printed
 from genbounds.models.data import load_data
 from genbounds.workflow import CompressionTraining, certify_compressed
 
@@ -164,7 +165,7 @@ def main() -> None:
         code, counted = certificate.code, certificate.claims[0].inputs
         table.add_row(
             name,
-            f"{certificate.value:.4f}",
+            printed(certificate.value, 4),
             f"{TARGET[name]:.2f}",
             f"{PUBLISHED[name]:.3f}",
             f"{counted['errors'] / counted['n']:.4f}",
@@ -172,7 +173,7 @@ def main() -> None:
             f"{code['bits']:,}",
             ", ".join(f"{part} {bits:,}" for part, bits in code["parts"].items()),
             f"{code['coordinates']:,}",
-            f"{certificate.holdout.value:.4f}" if certificate.holdout else "",
+            printed(certificate.holdout.value, 4) if certificate.holdout else "",
             f"{minutes:.1f}",
         )
         print(certificate)

@@ -142,6 +142,8 @@ class Grid:
     @property
     def costs(self) -> NDArray[np.float64]:
         """Nats to add to the KL divergence for each value, ln(1 / share), rounded up."""
+        if len(self) == 1:
+            return np.zeros(1)  # a single candidate has all of delta
         total = nextafter(fsum(self.weights), float("inf"))
 
         def cost(weight: float) -> float:

@@ -65,3 +65,7 @@ def test_a_grid_needs_finite_values(values):
 def test_a_grid_needs_a_positive_weight_for_each_value(weights):
     with pytest.raises(ValueError, match="weights must be 2 positive numbers with a finite sum, one a value"):
         Grid([1.0, 2.0], weights)
+
+
+def test_a_single_candidate_costs_nothing():
+    assert Grid([0.5], [3.0]).costs.tolist() == [0.0]

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 from genbounds.version import __version__
 
 if TYPE_CHECKING:
-    from genbounds import certificates, models, numerics, pac_bayes, report, theorems, workflow, worlds
+    from genbounds import (
+        certificates,
+        compression,
+        models,
+        numerics,
+        pac_bayes,
+        prompts,
+        report,
+        theorems,
+        workflow,
+        worlds,
+    )
     from genbounds.certificates import Certificate, verify
     from genbounds.workflow import certify, load_predictor
 
@@ -23,10 +34,12 @@ __all__ = [
     "__version__",
     "certificates",
     "certify",
+    "compression",
     "load_predictor",
     "models",
     "numerics",
     "pac_bayes",
+    "prompts",
     "report",
     "theorems",
     "verify",

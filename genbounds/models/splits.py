@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ROLES", "Roles", "repeated_examples"]
+__all__ = ["ROLES", "Roles", "in_halves", "repeated_examples"]
 
 #: What an example may be used for; each example has one of these roles or none.
 ROLES = ("prior", "bound", "selection", "test")
@@ -180,6 +180,25 @@ class Roles:
             Number of distinct examples.
         """
         return int(np.count_nonzero(self.codes == _code(role)))
+
+
+def in_halves(indices: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split examples at random into two halves: one to learn from, one to test on.
+
+    Parameters
+    ----------
+    indices : ndarray of int64
+        The examples, at least two.
+    seed : int
+        Seed of the split.
+
+    Returns
+    -------
+    kept, tested : ndarray of int64
+        The halves, each in the order of `indices`.
+    """
+    halves = Roles.random(len(indices), {"prior": 0.5, "bound": 0.5}, seed)
+    return indices[halves.indices("prior")], indices[halves.indices("bound")]
 
 
 def repeated_examples(hashes: ArrayLike, roles: Roles) -> dict[tuple[str, str], int]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genbounds.certificates import Certificate, Comparison
 from genbounds.models.guards import ModelError, stateful_buffers
-from genbounds.models.splits import Roles
+from genbounds.models.splits import Roles, in_halves
 from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
 from genbounds.pac_bayes.training import NetworkTraining, PosteriorTraining
@@ -298,10 +298,7 @@ def statuses_of(p: Prior, run: Run) -> dict[Assumption, str]:
         checked.add(Assumption.PRIOR_INDEPENDENT_OF_SAMPLE)
     if p.kind != "checkpoint" and drawn:  # the network that was trained here on what was held in, for comparison
         checked |= {Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE, Assumption.REFERENCE_INDEPENDENT_OF_SAMPLE}
-    statuses = {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
-    if run.stratified:
-        statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
-    return statuses
+    return run.statuses(checked)
 
 
 def holdout_comparisons(
@@ -323,8 +320,7 @@ def holdout_comparisons(
     if networks.initial is None:
         return ()
     # Nothing was held out: train a network on one half of the sample, test it on the other.
-    halves = Roles.random(len(bound), {"prior": 0.5, "bound": 0.5}, evaluation.seed)
-    kept, tested = bound[halves.indices("prior")], bound[halves.indices("bound")]
+    kept, tested = in_halves(bound, evaluation.seed)
     learnt = learn_network(evaluation, networks.initial, kept, network, augment, "holdout")
     weights = {name: value.detach() for name, value in learnt.named_parameters()}
     # With its own buffers: training moved the statistics of a BatchNorm.

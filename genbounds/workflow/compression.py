@@ -22,7 +22,7 @@ from genbounds.models.buffers import stateful_buffers
 from genbounds.models.examples import Data
 from genbounds.models.guards import ModelError, check_evaluation_mode
 from genbounds.models.passes import count_errors
-from genbounds.models.splits import Roles
+from genbounds.models.splits import Roles, in_halves
 from genbounds.models.state import apply_state, save_state, state_sha256
 from genbounds.pac_bayes import occam_binomial
 from genbounds.theorems import Assumption
@@ -156,14 +156,11 @@ def certify_compressed(
     decoded = decode(message.content, start).weights(start)
 
     checked = _CHECKED | ({Assumption.PREDICTOR_INDEPENDENT_OF_SAMPLE} if run.networks.initial_drawn_here else set())
-    statuses = {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
-    if run.stratified:
-        statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
+    statuses = run.statuses(checked)
     paid = {"errors": errors(decoded, bound), "code_length": code_length(message.bits), "n": n, "delta": delta}
     comparisons: tuple[Comparison, ...] = ()
     if holdout:
-        halves = Roles.random(n, {"prior": 0.5, "bound": 0.5}, seed)
-        kept, tested = bound[halves.indices("prior")], bound[halves.indices("bound")]
+        kept, tested = in_halves(bound, seed)
         weights = _trained(module, mapped, source, kept, training, seed, how)
         what = f"The network, not quantised, trained on {len(kept)} examples of the bound, tested on {len(tested)}."
         comparisons = (holdout_comparison(errors(weights, tested), len(tested), delta, what, statuses),)

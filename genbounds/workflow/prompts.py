@@ -27,7 +27,7 @@ from genbounds.certificates import (
     state,
     verify,
 )
-from genbounds.models.splits import ROLES, Roles
+from genbounds.models.splits import ROLES, Roles, in_halves
 from genbounds.pac_bayes import occam_binomial
 from genbounds.prompts.classifier import PromptClassifier, check_encoder
 from genbounds.prompts.code_lengths import total_cost, uniform_code_length
@@ -261,8 +261,7 @@ def _occam(id: str, errors: int, code_length: float, n: int, delta: float) -> Cl
 
 def _holdout(task: _Task, bound: NDArray[np.int64], delta: float, candidates: int, seed: int) -> Comparison:
     """Search on one half of the sample, test on the other."""
-    halves = Roles.random(len(bound), {"prior": 0.5, "bound": 0.5}, seed)
-    searched, tested = bound[halves.indices("prior")], bound[halves.indices("bound")]
+    searched, tested = in_halves(bound, seed)
     errors = task.errors(task.classifier(task.search(searched, delta, candidates).prompts), tested)
     what = f"Prompts searched on {len(searched)} examples of the bound's sample, tested on the other {len(tested)}."
     return holdout_comparison(errors, len(tested), delta, what, _STATUSES)

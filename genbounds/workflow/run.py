@@ -1,7 +1,7 @@
 """What every way to a certificate starts from and records: data with roles, networks, settings, a folder."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from genbounds.models.splits import ROLES, Roles
 from genbounds.models.state import save_state, state_sha256
 from genbounds.pac_bayes.low_rank import Gaussian
 from genbounds.pac_bayes.posteriors import DiagonalGaussian
+from genbounds.theorems import Assumption
 from genbounds.version import __version__
 from genbounds.workflow.composition import repetition_notes
 from genbounds.workflow.evaluation import Evaluation
@@ -217,6 +218,24 @@ class Run:
         if buffers := dict(self.networks.module.named_buffers()):
             save_state({name: value.detach().cpu() for name, value in buffers.items()}, folder / "buffers.safetensors")
         certificate.save(folder / "certificate.json")
+
+    def statuses(self, checked: Collection[Assumption]) -> dict[Assumption, str]:
+        """Say how each assumption stands.
+
+        Parameters
+        ----------
+        checked : collection of Assumption
+            Those that the program looked at.
+
+        Returns
+        -------
+        dict of Assumption to str
+            ``checked`` or ``declared``; ``unknown`` for independence if the roles look stratified.
+        """
+        statuses = {assumption: "checked" if assumption in checked else "declared" for assumption in Assumption}
+        if self.stratified:
+            statuses |= dict.fromkeys((Assumption.IID, Assumption.INDEPENDENT_SAMPLE), "unknown")
+        return statuses
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader must know of the data: where it is from, odd roles, copies."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from genbounds.models.splits import ROLES, Roles, repeated_examples
+from genbounds.models.splits import ROLES, Roles, in_halves, repeated_examples
 
 
 @st.composite
@@ -129,3 +129,12 @@ def test_repeated_examples_match_a_slow_count(examples):
 def test_repeated_examples_need_every_hash():
     with pytest.raises(ValueError, match=r"must have shape \(3,\), got \(2,\)"):
         repeated_examples([1, 2], Roles.from_indices(3, {"bound": [0]}))
+
+
+def test_halves_share_the_examples_out():
+    examples = np.arange(100, 121)
+    kept, tested = in_halves(examples, 3)
+    assert abs(len(kept) - len(tested)) <= 1
+    assert sorted([*kept, *tested]) == examples.tolist()
+    assert kept.tolist() == in_halves(examples, 3)[0].tolist()
+    assert kept.tolist() != in_halves(examples, 4)[0].tolist()

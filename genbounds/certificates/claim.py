@@ -118,9 +118,13 @@ class Claim:
 
 def _record(theorem: str) -> Theorem:
     try:
-        return get(theorem)
+        record = get(theorem)
     except ValueError as error:
         raise CertificateError("theorem", f"is not in the catalogue: {error}") from None
+    if record.kind == "expectation":
+        about = f"{record.name} holds on average over {record.averages_over}: it says nothing about one run"
+        raise CertificateError("theorem", f"must hold with high probability; {about}. Report its number by itself.")
+    return record
 
 
 def _check_inputs(record: Theorem, inputs: Mapping[str, Any]) -> None:

@@ -50,12 +50,21 @@ def _conditions(theorem: Theorem) -> Table:
     return table
 
 
+def _holds(theorem: Theorem) -> str:
+    average = f" over {theorem.averages_over}" if theorem.averages_over else ""
+    return f"{KINDS[theorem.kind]}{average}"
+
+
 def _facts(theorem: Theorem) -> dict[str, str]:
     facts = {
         "bounds": theorem.quantity,
         "covers": f"{theorem.predictor}: {PREDICTORS[theorem.predictor]}",
-        "holds": KINDS[theorem.kind],
+        "holds": _holds(theorem),
     }
+    if theorem.ghost_losses:
+        facts["uses"] = "losses on examples that were not trained on"
+    if theorem.restates:
+        facts["restates"] = theorem.restates
     if theorem.uniform_over:
         facts["holds at once for all"] = theorem.uniform_over
     return facts | {"reference": f"{theorem.reference}, {theorem.locator}"}
@@ -128,6 +137,9 @@ def theorem_data(theorem: Theorem) -> dict[str, Any]:
         "quantity": theorem.quantity,
         "predictor": theorem.predictor,
         "kind": theorem.kind,
+        "averages_over": theorem.averages_over,
+        "ghost_losses": theorem.ghost_losses,
+        "restates": theorem.restates,
         "uniform_over": theorem.uniform_over,
         "arguments": list(theorem.arguments),
         "assumes": {assumption.name: assumption.value for assumption in theorem.assumes},
@@ -159,8 +171,11 @@ def theorem_markdown(theorem: Theorem, citation: str) -> str:
     conditions = "\n".join(f"- `{assumption.name}`: {assumption.value}" for assumption in theorem.assumes)
     own = "".join(f"\n- `{item.name}` ({item.kind}): {item.meaning}" for item in theorem.parameters)
     uniform = f", at once for all {theorem.uniform_over}" if theorem.uniform_over else ""
+    ghost = " Losses on examples that were not trained on enter." if theorem.ghost_losses else ""
+    restates = f" Not a certificate: {theorem.restates}" if theorem.restates else ""
     return (
         f"## {theorem.name}\n\n{theorem.summary}\n\n$$\n{theorem.statement}\n$$\n\n"
         f"Bounds the {theorem.quantity}; covers *{theorem.predictor}* ({PREDICTORS[theorem.predictor]}); holds "
-        f"{KINDS[theorem.kind]}{uniform}.\n\n{conditions}{own}\n\nReference: {citation}, {theorem.locator}.\n"
+        f"{_holds(theorem)}{uniform}.{ghost}{restates}\n\n{conditions}{own}\n\n"
+        f"Reference: {citation}, {theorem.locator}.\n"
     )

@@ -10,7 +10,7 @@ from genbounds.theorems.theorem import REGISTERED, Theorem
 __all__ = ["ENTRY_POINTS", "ROOMS", "catalogue", "get"]
 
 #: Modules that define theorems. They stand above this floor, so they are named here and imported on demand.
-ROOMS = ("genbounds.pac_bayes",)
+ROOMS = ("genbounds.information", "genbounds.pac_bayes")
 
 #: Other packages announce a module of theorems under this entry-point group.
 ENTRY_POINTS = "genbounds.theorems"

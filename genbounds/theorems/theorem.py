@@ -23,7 +23,7 @@ PREDICTORS = MappingProxyType({
 #: In which sense a theorem's inequality holds.
 KINDS = MappingProxyType({
     "high probability": "with probability at least 1 - delta over what is random in its conditions",
-    "expectation": "on average over samples",
+    "expectation": "on average",
 })
 
 #: Every theorem registered so far, by name. `genbounds.theorems.catalogue` loads the rooms first.
@@ -86,6 +86,12 @@ class Theorem:
         Arguments that may be the value of another claim, and what that claim must bound.
     event : str
         The event on which it holds; theorems with the same one hold at once, at no cost. "" for one of its own.
+    averages_over : str
+        For a theorem that holds on average: over what.
+    ghost_losses : bool
+        Whether losses on examples that were not trained on enter, beside those that the truth is made of.
+    restates : str
+        When its number says no more than the error on those examples does; "" for never.
     """
 
     name: str
@@ -102,6 +108,9 @@ class Theorem:
     parameters: tuple[Parameter, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict, hash=False)
     event: str = ""
+    averages_over: str = ""
+    ghost_losses: bool = False
+    restates: str = ""
 
     @property
     def module(self) -> str:
@@ -148,6 +157,9 @@ def _check(record: Theorem) -> None:
     for name, allowed in (("predictor", PREDICTORS), ("kind", KINDS)):
         if getattr(record, name) not in allowed:
             _complain(record.name, name, f"one of {sorted(allowed)}", getattr(record, name), "Choose one.")
+    if (record.kind == "expectation") != bool(record.averages_over.strip()):
+        wanted = "text for a theorem that holds on average, and for no other"
+        _complain(record.name, "averages_over", wanted, record.averages_over, "Say over what, such as samples.")
     if not record.assumes or not all(isinstance(item, Assumption) for item in record.assumes):
         _complain(record.name, "assumes", "members of Assumption", record.assumes, "List every condition.")
     if not (record.function.__doc__ or "").strip():
@@ -178,6 +190,9 @@ def theorem(
     parameters: tuple[Parameter, ...] = (),
     limits: Mapping[str, Limit] = MappingProxyType({}),
     event: str = "",
+    averages_over: str = "",
+    ghost_losses: bool = False,
+    restates: str = "",
 ) -> Callable[[_Function], _Function]:
     """Register a function as a theorem and return it unchanged.
 
@@ -211,6 +226,12 @@ def theorem(
         Arguments that may be the value of another claim.
     event : str
         The event on which it holds, where other theorems share it.
+    averages_over : str
+        Over what a theorem of the kind "expectation" averages.
+    ghost_losses : bool
+        Whether losses on examples that were not trained on enter.
+    restates : str
+        When its number merely restates the error on those examples.
 
     Returns
     -------
@@ -235,6 +256,9 @@ def theorem(
             parameters=tuple(parameters),
             limits=dict(limits),
             event=event,
+            averages_over=averages_over,
+            ghost_losses=ghost_losses,
+            restates=restates,
         )
         _check(record)
         REGISTERED[record.name] = record

@@ -16,15 +16,18 @@ from genbounds.worlds.failures import (
 )
 from genbounds.worlds.finite import FiniteWorld, coins, lone_predictor, shattered_points
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
+from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
 from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
 from genbounds.worlds.subsamples import subsample_attack
 from genbounds.worlds.votes import memorised_coins_attack, vote_attack
 
 __all__ = [
+    "PROBLEMS",
     "WORLDS",
     "Attack",
     "FiniteWorld",
+    "Problem",
     "adversarial_posteriors",
     "attack",
     "attacks",
@@ -40,6 +43,7 @@ __all__ = [
     "memorised_coins_attack",
     "multinomial_law",
     "poisson_binomial_law",
+    "problem_attack",
     "process_attack",
     "renyi_attack",
     "shared_draws_attack",

@@ -12,6 +12,7 @@ from genbounds.theorems import Fixed, Grid, Parameter, Theorem
 from genbounds.worlds.attacks import WORLDS
 from genbounds.worlds.attacks.registry import ALL_N, Bound
 from genbounds.worlds.failures import Attack
+from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 
 __all__ = ["attack"]
 
@@ -47,8 +48,18 @@ def _versions(theorem: Theorem) -> Iterator[Bound]:
         yield partial(version, choice=choice)
 
 
+def _problems(theorem: Theorem, arguments: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield the problems that know what a bound on average takes and what it bounds."""
+    for found in (problem for entered in PROBLEMS for problem in entered()):
+        if theorem.quantity in found.truths and set(arguments) <= set(found.quantities):
+            yield found
+
+
 def attack(theorem: Theorem, delta: float) -> list[Attack]:
     """Attack a theorem in every world that suits its arguments.
+
+    A theorem that holds on average is compared with the truth in every problem that knows both exactly; it has no
+    delta, and the attack's is 0.
 
     Free parameters are chosen by the adversary after seeing the sample; fixed ones are tried one value at a time,
     and as a grid. The risks of some worlds are set just above values that the theorem returns, where its failure
@@ -71,6 +82,8 @@ def attack(theorem: Theorem, delta: float) -> list[Attack]:
     ------
     ValueError
         If no world suits the theorem's arguments: it does not enter the catalogue before one does.
+    ArithmeticError
+        If a theorem gives NaN.
 
     Examples
     --------
@@ -84,6 +97,14 @@ def attack(theorem: Theorem, delta: float) -> list[Attack]:
     delta = float(confidence("delta", delta))
     own = {parameter.name for parameter in theorem.parameters}
     arguments = tuple(name for name in theorem.arguments if name not in own)
+    if theorem.kind == "expectation":
+        versions, known = list(_versions(theorem)), list(_problems(theorem, arguments))
+        if not known:
+            raise ValueError(
+                f"theorem must have arguments that a problem knows, got {theorem.name}{theorem.arguments} for the "
+                f"{theorem.quantity}. Enter its problems with genbounds.worlds.problems.problems."
+            )
+        return [problem_attack(each, theorem.quantity, arguments, problem) for each in versions for problem in known]
     needed = (*arguments, ALL_N) if theorem.holds_for_all_n else arguments
     if needed not in WORLDS:
         raise ValueError(

@@ -8,7 +8,7 @@ enumeration and far less than any interesting difference.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, inf
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,16 @@ class Attack:
         Failure probability that it has, exact up to the rounding of the enumeration.
     slack : float
         How far the bound lies above the truth on average, for the posterior or predictor that it makes look best.
+    ratio : float
+        For a bound that holds on average: the smallest quotient of bound and truth; infinite where the truth is 0.
+        A constant that is wrong by more than that factor is caught.
     """
 
     world: str
     delta: float
     failure: float
     slack: float
+    ratio: float = inf
 
     @property
     def survived(self) -> bool:

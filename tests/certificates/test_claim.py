@@ -7,6 +7,7 @@ from genbounds.certificates import CertificateError, Claim, rests_on, state
 from genbounds.certificates.claim import evaluate
 from genbounds.pac_bayes import catoni, maurer, monte_carlo_betting, monte_carlo_binomial
 from genbounds.theorems import Assumption, Grid, get
+from genbounds.theorems.theorem import REGISTERED
 
 
 @pytest.fixture
@@ -67,6 +68,18 @@ def test_grids_and_lists_of_values(declared):
 def test_what_cannot_be_stated(declared, theorem, inputs, sentence):
     with pytest.raises(CertificateError, match=sentence):
         state(theorem, "x", inputs, assumptions=declared)
+
+
+def test_what_holds_on_average_is_no_claim_about_one_run(declared, monkeypatch):
+    average = dataclasses.replace(get("maurer"), kind="expectation", averages_over="samples")
+    monkeypatch.setitem(REGISTERED, "pac_bayes.maurer", average)
+    inputs = {"risk": 0.1, "kl": 1.0, "n": 10, "delta": 0.1}
+    for refused in (
+        lambda: state("maurer", "x", inputs, assumptions=declared),
+        lambda: evaluate("pac_bayes.maurer", inputs, {}),
+    ):
+        with pytest.raises(CertificateError, match="maurer holds on average over samples: it says nothing about one"):
+            refused()
 
 
 def test_only_a_risk_may_be_a_claim(declared, limit):

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,20 @@ def test_markdown_has_the_statement_and_every_condition():
     assert all(f"- `{item.name}`: {item.value}" in section for item in theorem.assumes)
     assert "- `C` (fixed): " in section
     assert f"Reference: Somebody (2007), *A Title*, {theorem.locator}." in section
+
+
+def test_a_bound_on_average_says_so_on_every_page():
+    theorem = replace(
+        get("catoni"), kind="expectation", averages_over="the samples", ghost_losses=True, restates="Always, it does."
+    )
+    section = theorem_markdown(theorem, "Somebody")
+    sentence = "holds on average over the samples, at once for all posteriors. Losses on examples that were not trained"
+    assert sentence in section
+    assert "Not a certificate: Always, it does." in section
+    text = " ".join(printed(theorem_page(theorem)).split())
+    assert "on average over the samples" in text
+    assert "uses losses on examples that were not trained on" in text
+    assert "restates Always, it does." in text
 
 
 def test_plain_data_names_every_field():

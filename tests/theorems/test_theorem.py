@@ -68,6 +68,8 @@ def test_a_second_theorem_of_the_same_name_is_refused(registry):
         ("locator", None, "locator of theorem .*one must be non-empty text"),
         ("predictor", "posterior mean", "predictor of theorem .*one must be one of .*'gibbs'"),
         ("kind", "surely", "kind of theorem .*one must be one of"),
+        ("kind", "expectation", "averages_over of theorem .*one must be text for a theorem that holds on average"),
+        ("averages_over", "samples", "averages_over of theorem .*one must be text .* and for no other, got 'samples'"),
         ("assumes", (), "assumes of theorem .*one must be members of Assumption"),
         ("assumes", ("IID",), "assumes of theorem .*one must be members of Assumption"),
         ("parameters", (Free("lam", 0.0, 2.0, "?"),), "parameters of theorem .*one must be among .*'risk'"),

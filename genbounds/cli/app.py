@@ -20,7 +20,7 @@ EXIT_CODES = """**Exit codes**
 - 0: done; a vacuous bound is a value, not an error
 - 1: unexpected error
 - 2: a wrong option, file, checkpoint or value
-- 3: the certificate is refused
+- 3: the certificate is refused, or a theorem refuted
 - 130: interrupted
 
 Every command takes `--debug`, which shows the whole traceback of an error."""
@@ -41,6 +41,7 @@ for _name, _line in (
     ("verify", "Check a certificate, without the model that it is about."),
     ("curve", "Draw certified bounds and measured errors of several certificates."),
     ("theorems", "List the theorems, or show one: statement, conditions, reference."),
+    ("validate", "Attack the theorems in worlds whose truth is exact."),
 ):
     app.command(f"genbounds.cli.{_name}:{_name}", name=_name, help=_line)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from genbounds.report.learning_curve import Interval, LearningCurve, fit_learning_curve
     from genbounds.report.text import certificate_text, curve_table, verdict_text, verification_text
     from genbounds.report.theorem_pages import theorem_page, theorem_table
+    from genbounds.report.validation import validation_text
 
 __all__ = [
     "Interval",
@@ -27,6 +28,7 @@ __all__ = [
     "save_figure",
     "theorem_page",
     "theorem_table",
+    "validation_text",
     "verdict_text",
     "verification_text",
 ]
@@ -37,6 +39,7 @@ _MODULES = {
     "learning_curve": ("Interval", "LearningCurve", "fit_learning_curve"),
     "text": ("certificate_text", "curve_table", "verdict_text", "verification_text"),
     "theorem_pages": ("theorem_page", "theorem_table"),
+    "validation": ("validation_text",),
 }
 
 

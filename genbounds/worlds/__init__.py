@@ -20,12 +20,14 @@ from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
 from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
 from genbounds.worlds.subsamples import subsample_attack
+from genbounds.worlds.validation import Finding, ranks, validate
 from genbounds.worlds.votes import memorised_coins_attack, vote_attack
 
 __all__ = [
     "PROBLEMS",
     "WORLDS",
     "Attack",
+    "Finding",
     "FiniteWorld",
     "Problem",
     "adversarial_posteriors",
@@ -45,10 +47,12 @@ __all__ = [
     "poisson_binomial_law",
     "problem_attack",
     "process_attack",
+    "ranks",
     "renyi_attack",
     "shared_draws_attack",
     "shattered_points",
     "single_draw_attack",
     "subsample_attack",
+    "validate",
     "vote_attack",
 ]

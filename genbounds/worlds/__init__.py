@@ -14,12 +14,16 @@ from genbounds.worlds.failures import (
     hypothesis_attack,
     shared_draws_attack,
 )
-from genbounds.worlds.finite import FiniteWorld, coins, lone_predictor, shattered_points
+from genbounds.worlds.finite import FiniteWorld, classification, coins, lone_predictor, shattered_points
+from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
+from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
+from genbounds.worlds.samples import Learning
 from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
 from genbounds.worlds.subsamples import subsample_attack
+from genbounds.worlds.supersamples import SupersampleLearning
 from genbounds.worlds.validation import Finding, ranks, validate
 from genbounds.worlds.votes import memorised_coins_attack, vote_attack
 
@@ -29,13 +33,23 @@ __all__ = [
     "Attack",
     "Finding",
     "FiniteWorld",
+    "Gibbs",
+    "Learner",
+    "Learning",
+    "LeaveOneOutLearning",
     "Problem",
+    "SupersampleLearning",
     "adversarial_posteriors",
     "attack",
     "attacks",
+    "blurred",
+    "classification",
     "coins",
     "composed_attack",
+    "constant",
     "count_vectors",
+    "erm",
+    "first_erm",
     "fresh_draws_attack",
     "gibbs_attack",
     "gibbs_posteriors",
@@ -43,6 +57,7 @@ __all__ = [
     "kl_divergence",
     "lone_predictor",
     "memorised_coins_attack",
+    "memoriser",
     "multinomial_law",
     "poisson_binomial_law",
     "problem_attack",
@@ -53,6 +68,7 @@ __all__ = [
     "shattered_points",
     "single_draw_attack",
     "subsample_attack",
+    "tabulated",
     "validate",
     "vote_attack",
 ]

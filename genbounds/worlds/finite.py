@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.numerics.checks import unit_interval
+from genbounds.numerics.checks import count, unit_interval
 from genbounds.worlds.enumeration import count_vectors, multinomial_law
 
-__all__ = ["FiniteWorld", "coins", "lone_predictor", "shattered_points"]
+__all__ = ["FiniteWorld", "classification", "coins", "lone_predictor", "shattered_points"]
 
 
 def _distribution(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -17,6 +17,23 @@ def _distribution(name: str, values: ArrayLike) -> NDArray[np.float64]:
             "Divide by their sum and leave out what has probability 0."
         )
     return weights
+
+
+def _predictions(values: ArrayLike, losses: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return a table of predictions, checked: on one point, equal predictions must have equal losses."""
+    predictions = np.asarray(values)
+    if predictions.shape != losses.shape or predictions.dtype.kind not in "biu":
+        raise ValueError(
+            f"predictions must be whole numbers in a table of shape {losses.shape}, got shape {predictions.shape} "
+            f"(dtype {predictions.dtype}). Give what each hypothesis outputs on each point's input."
+        )
+    for column, (outputs, loss) in enumerate(zip(predictions.T, losses.T, strict=True)):
+        if len(np.unique(np.stack([outputs, loss]), axis=1).T) > len(np.unique(outputs)):
+            raise ValueError(
+                f"predictions must decide the losses, got two losses for one prediction on point {column}. "
+                "A loss compares a prediction with the point: tell predictions with different losses apart."
+            )
+    return predictions.astype(np.int64)
 
 
 class FiniteWorld:
@@ -32,11 +49,15 @@ class FiniteWorld:
         Positive prior probabilities; uniform by default.
     name : str
         For reports.
+    predictions : array_like of int, shape (h, k), optional
+        What each hypothesis outputs on each point's input. By default the loss stands for the prediction: on one point,
+        hypotheses with the same loss are taken to predict the same.
 
     Raises
     ------
     ValueError
-        If shapes do not match, a loss is outside [0, 1] or probabilities do not add up to 1.
+        If shapes do not match, a loss is outside [0, 1], probabilities do not add up to 1, or two hypotheses predict
+        the same on a point and have different losses there.
 
     Examples
     --------
@@ -51,7 +72,12 @@ class FiniteWorld:
     """
 
     def __init__(
-        self, probabilities: ArrayLike, losses: ArrayLike, prior: ArrayLike | None = None, name: str = "finite world"
+        self,
+        probabilities: ArrayLike,
+        losses: ArrayLike,
+        prior: ArrayLike | None = None,
+        name: str = "finite world",
+        predictions: ArrayLike | None = None,
     ) -> None:
         self.name = name
         self.probabilities = _distribution("probabilities", probabilities)
@@ -65,9 +91,13 @@ class FiniteWorld:
         self.prior = _distribution("prior", np.full(hypotheses, 1 / hypotheses) if prior is None else prior)
         if len(self.prior) != hypotheses:
             raise ValueError(f"prior must have {hypotheses} entries, got {len(self.prior)}. Give one a hypothesis.")
+        if predictions is None:
+            predictions = np.unique(self.losses, return_inverse=True)[1].reshape(self.losses.shape)
+        self.predictions = _predictions(predictions, self.losses)
 
     def __repr__(self) -> str:
-        return f"FiniteWorld({self.probabilities.tolist()}, {self.losses.tolist()}, {self.prior.tolist()})"
+        tables = (self.probabilities, self.losses, self.prior)
+        return f"FiniteWorld({', '.join(str(t.tolist()) for t in tables)}, predictions={self.predictions.tolist()})"
 
     @property
     def risks(self) -> NDArray[np.float64]:
@@ -114,6 +144,55 @@ class FiniteWorld:
             Average losses, at most 1.
         """
         return np.minimum(counts @ self.losses.T / counts.sum(axis=-1, keepdims=True), 1.0)
+
+
+def classification(
+    probabilities: ArrayLike,
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    classifiers: ArrayLike | None = None,
+    prior: ArrayLike | None = None,
+    name: str = "classification",
+) -> FiniteWorld:
+    """Return the world of a labelled classification problem with the 0-1 loss.
+
+    Parameters
+    ----------
+    probabilities : array_like, shape (k,)
+        Positive probabilities of the points, each of which is an input with a label. One input may have several
+        labels: label noise.
+    inputs : array_like of int, shape (k,)
+        Number of each point's input, counted from 0.
+    labels : array_like of int, shape (k,)
+        Each point's label, counted from 0.
+    classifiers : array_like of int, shape (h, m), optional
+        What each hypothesis answers on each of the m inputs; by default all functions from inputs to labels.
+    prior : array_like, shape (h,), optional
+        Positive prior probabilities; uniform by default.
+    name : str
+        For reports.
+
+    Returns
+    -------
+    FiniteWorld
+        It knows the predictions.
+
+    Examples
+    --------
+    One input whose label is a coin, and the two constant answers:
+
+    >>> world = classification([0.75, 0.25], inputs=[0, 0], labels=[0, 1])
+    >>> world.predictions.tolist(), world.risks.tolist()
+    ([[0, 0], [1, 1]], [0.25, 0.75])
+    """
+    inputs = count("inputs", inputs, minimum=0).astype(np.int64)
+    labels = count("labels", labels, minimum=0).astype(np.int64)
+    if classifiers is None:
+        answers = np.indices((labels.max() + 1,) * (inputs.max() + 1))
+        classifiers = answers.reshape(len(answers), -1).T
+    predictions = np.asarray(classifiers)[:, inputs]
+    losses = (predictions != labels).astype(np.float64)
+    return FiniteWorld(probabilities, losses, prior, name, predictions)
 
 
 def lone_predictor(risk: float, name: str = "lone predictor") -> FiniteWorld:

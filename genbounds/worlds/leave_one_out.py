@@ -1,0 +1,85 @@
+"""A learner in a finite world that is given all but one of n + 1 examples: what its output tells about the one left."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genbounds.numerics.checks import Float64
+from genbounds.numerics.discrete_information import mutual_information
+from genbounds.worlds.learners import sample_numbers
+from genbounds.worlds.samples import Learning, every_sample
+
+__all__ = ["LeaveOneOutLearning"]
+
+
+class LeaveOneOutLearning:
+    """A learner at work on all but one of n + 1 examples, in their order, the one left out being uniform.
+
+    What a theorem takes as an argument is a property under the argument's name, with one entry for each of the
+    k^(n + 1) supersamples. Information is in nats.
+
+    Parameters
+    ----------
+    learning : Learning
+        The learner on all samples of n examples.
+
+    Raises
+    ------
+    ValueError
+        If the supersamples are too many to list.
+
+    Examples
+    --------
+    >>> from genbounds.worlds import classification, erm
+    >>> coin = classification([0.5, 0.5], inputs=[0, 0], labels=[0, 1])
+    >>> left_out = LeaveOneOutLearning(Learning(coin, erm, n=1))
+    >>> left_out.loo_cmi.round(12).tolist(), left_out.gaps.tolist()
+    ([0.0, 0.69314718056, 0.69314718056, 0.0], [0.0, 1.0, 1.0, 0.0])
+    """
+
+    def __init__(self, learning: Learning) -> None:
+        self.learning, self.world, self.n = learning, learning.world, learning.n
+        self.points, self.weights = every_sample(self.world, self.n + 1, (self.n + 1) * len(self.world.prior))
+        places = np.arange(self.n + 1)
+        kept = np.stack([np.delete(places, left) for left in places])
+        #: Law of the output for each supersample and example left out, shape (k^(n + 1), n + 1, h).
+        self.kernel = learning.kernel[sample_numbers(self.world, self.points[:, kept])]
+
+    @cached_property
+    def _losses(self) -> NDArray[np.float64]:
+        """Losses of the hypotheses on each example, shape (k^(n + 1), n + 1, h)."""
+        return self.world.losses.T[self.points]
+
+    @cached_property
+    def _kept_losses(self) -> NDArray[np.float64]:
+        """Average losses on all examples but one, shape as `_losses`."""
+        return (self._losses.sum(axis=1, keepdims=True) - self._losses) / self.n
+
+    def _mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (self.kernel * values).sum(axis=(1, 2)) / (self.n + 1)
+
+    @property
+    def train_risk(self) -> NDArray[np.float64]:
+        """Expected average loss on the examples trained on, shape (k^(n + 1),)."""
+        return self._mean(self._kept_losses)
+
+    @property
+    def risk(self) -> NDArray[np.float64]:
+        """Expected loss on the example left out, shape (k^(n + 1),)."""
+        return self._mean(self._losses)
+
+    @property
+    def gaps(self) -> NDArray[np.float64]:
+        """Expected loss on the example left out minus average loss on the others, with its sign, shape (k^(n + 1),)."""
+        return self._mean(self._losses - self._kept_losses)
+
+    @property
+    def squared_gaps(self) -> NDArray[np.float64]:
+        """Expected square of loss on the example left out minus average loss on the others, shape (k^(n + 1),)."""
+        return self._mean((self._losses - self._kept_losses) ** 2)
+
+    @property
+    def loo_cmi(self) -> Float64:
+        """Information of the output about which example was left out, shape (k^(n + 1),)."""
+        return mutual_information(self.kernel / (self.n + 1))

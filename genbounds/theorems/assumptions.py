@@ -76,13 +76,13 @@ class Assumption(Enum):
     )
     INPUTS_BOUNDED = "No input that the distribution can yield has a Euclidean norm above the stated one."
     LOSS_SUB_GAUSSIAN = (
-        "The loss on a fresh example, less its mean, is sub-Gaussian with parameter sigma: for every fixed predictor, or "
-        "for the algorithm's output together with an example that is independent of it."
+        "The loss on a fresh example, less its mean, is sub-Gaussian with parameter sigma: for every fixed predictor, "
+        "or for the algorithm's output together with an example that is independent of it."
     )
     LOSS_CUMULANTS = (
-        "With l the loss on a fresh example and m its mean, ln E exp(t (m - l)) and ln E exp(-t (m - l)) are at most the "
-        "stated values at the stated rates t: for every fixed predictor, or for the algorithm's output together with an "
-        "example that is independent of it."
+        "With l the loss on a fresh example and m its mean, ln E exp(t (m - l)) and ln E exp(-t (m - l)) are at most "
+        "the stated values at the stated rates t: for every fixed predictor, or for the algorithm's output together "
+        "with an example that is independent of it."
     )
     LOSS_LIPSCHITZ = (
         "On every example the loss is Lipschitz in the predictor, with the stated constant and in the metric in which "

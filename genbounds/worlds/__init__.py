@@ -15,8 +15,11 @@ from genbounds.worlds.failures import (
     shared_draws_attack,
 )
 from genbounds.worlds.finite import FiniteWorld, classification, coins, lone_predictor, shattered_points
+from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
+from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
+from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
@@ -33,10 +36,14 @@ __all__ = [
     "Attack",
     "Finding",
     "FiniteWorld",
+    "GaussianMean",
     "Gibbs",
+    "LangevinQuadratic",
     "Learner",
     "Learning",
     "LeaveOneOutLearning",
+    "LinearGaussian",
+    "NoisyGaussianMean",
     "Problem",
     "SupersampleLearning",
     "adversarial_posteriors",

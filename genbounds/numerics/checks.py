@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 #: What a formula returns: a float64 scalar for scalar arguments, an array otherwise.
 Float64: TypeAlias = np.float64 | NDArray[np.float64]
 
-__all__ = ["Float64", "confidence", "count", "log_probability", "nonnegative", "unit_interval"]
+__all__ = ["Float64", "confidence", "count", "log_probability", "nonnegative", "positive", "unit_interval"]
 
 
 def _fail(name: str, wanted: str, values: NDArray[Any], bad: NDArray[Any], remedy: str) -> None:
@@ -87,6 +87,35 @@ def nonnegative(name: str, value: ArrayLike, remedy: str = "") -> NDArray[np.flo
     array = _float64(name, value, remedy)
     if (array < 0).any():
         _fail(name, "non-negative", array, array < 0, remedy)
+    return array
+
+
+def positive(name: str, value: ArrayLike, remedy: str = "") -> NDArray[np.float64]:
+    """Return `value` as float64, in (0, inf).
+
+    Parameters
+    ----------
+    name : str
+        Argument's name, for the error.
+    value : array_like
+        Values to check.
+    remedy : str
+        Next step, appended to the error.
+
+    Returns
+    -------
+    ndarray
+        The values in float64.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN, infinite or not positive.
+    """
+    array = _float64(name, value, remedy)
+    bad = (array <= 0) | np.isinf(array)
+    if bad.any():
+        _fail(name, "positive and finite", array, bad, remedy)
     return array
 
 

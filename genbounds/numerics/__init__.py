@@ -3,7 +3,15 @@
 from genbounds.numerics.betting import betting_grid, betting_upper
 from genbounds.numerics.binary_kl import binary_kl, kl_lower, kl_upper
 from genbounds.numerics.binomial import binomial_lower, binomial_upper, log_binomial_cdf
-from genbounds.numerics.checks import Float64, confidence, count, log_probability, nonnegative, unit_interval
+from genbounds.numerics.checks import (
+    Float64,
+    confidence,
+    count,
+    log_probability,
+    nonnegative,
+    positive,
+    unit_interval,
+)
 from genbounds.numerics.gaussian_argmax import argmax_error, pairwise_error
 from genbounds.numerics.gaussians import (
     kl_diagonal,
@@ -17,7 +25,8 @@ from genbounds.numerics.gaussians import (
 from genbounds.numerics.log_ratio import log_ratio_diagonal
 from genbounds.numerics.log_terms import log_kt, log_two_sqrt, log_xi, xi
 from genbounds.numerics.low_rank import kl_low_rank
-from genbounds.numerics.rounding import round_down, round_up
+from genbounds.numerics.rounding import mean_up, round_down, round_up
+from genbounds.numerics.transport import wasserstein1_normal
 
 __all__ = [
     "Float64",
@@ -41,13 +50,16 @@ __all__ = [
     "log_ratio_diagonal",
     "log_two_sqrt",
     "log_xi",
+    "mean_up",
     "nonnegative",
     "pairwise_error",
+    "positive",
     "renyi_diagonal",
     "renyi_full",
     "round_down",
     "round_up",
     "unit_interval",
+    "wasserstein1_normal",
     "wasserstein2_diagonal",
     "wasserstein2_full",
     "xi",

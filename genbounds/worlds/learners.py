@@ -24,6 +24,7 @@ __all__ = [
     "Learner",
     "blurred",
     "constant",
+    "distinct_output_laws",
     "erm",
     "first_erm",
     "memoriser",
@@ -104,6 +105,28 @@ def output_laws(world: FiniteWorld, learner: Learner, samples: NDArray[np.int64]
             "Return one distribution over the hypotheses a sample."
         )
     return laws
+
+
+def distinct_output_laws(world: FiniteWorld, learner: Learner, samples: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what a learner does with samples many of which are equal; it is asked about each different one once.
+
+    Parameters
+    ----------
+    world : FiniteWorld
+        The world.
+    learner : callable
+        The learner.
+    samples : ndarray of int64, shape (..., n)
+        Numbers of points.
+
+    Returns
+    -------
+    ndarray, shape (..., h)
+        Distributions over the hypotheses.
+    """
+    _, first, which = np.unique(sample_numbers(world, samples), return_index=True, return_inverse=True)
+    laws = output_laws(world, learner, samples.reshape(-1, samples.shape[-1])[first])
+    return laws[which.reshape(samples.shape[:-1])]
 
 
 def erm(world: FiniteWorld, samples: NDArray[np.int64]) -> NDArray[np.float64]:

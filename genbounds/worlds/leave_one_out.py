@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from genbounds.numerics.checks import Float64
 from genbounds.numerics.discrete_information import mutual_information
-from genbounds.worlds.learners import sample_numbers
-from genbounds.worlds.samples import Learning, every_sample
+from genbounds.worlds.finite import FiniteWorld
+from genbounds.worlds.learners import Learner, distinct_output_laws
+from genbounds.worlds.samples import every_sample
 
 __all__ = ["LeaveOneOutLearning"]
 
@@ -21,30 +22,37 @@ class LeaveOneOutLearning:
 
     Parameters
     ----------
-    learning : Learning
-        The learner on all samples of n examples.
+    world : FiniteWorld
+        A world of k points and h hypotheses.
+    learner : callable
+        What it does with a sample: see `genbounds.worlds.learners`.
+    n : int
+        Examples that it is given, at least 1.
+    name : str, optional
+        For reports; the world's name by default.
 
     Raises
     ------
     ValueError
-        If the supersamples are too many to list.
+        If the supersamples are too many to list, or the learner returns anything but distributions.
 
     Examples
     --------
     >>> from genbounds.worlds import classification, erm
     >>> coin = classification([0.5, 0.5], inputs=[0, 0], labels=[0, 1])
-    >>> left_out = LeaveOneOutLearning(Learning(coin, erm, n=1))
-    >>> left_out.loo_cmi.round(12).tolist(), left_out.gaps.tolist()
+    >>> learning = LeaveOneOutLearning(coin, erm, n=1)
+    >>> learning.loo_cmi.round(12).tolist(), learning.gaps.tolist()
     ([0.0, 0.69314718056, 0.69314718056, 0.0], [0.0, 1.0, 1.0, 0.0])
     """
 
-    def __init__(self, learning: Learning) -> None:
-        self.learning, self.world, self.n = learning, learning.world, learning.n
-        self.points, self.weights = every_sample(self.world, self.n + 1, (self.n + 1) * len(self.world.prior))
-        places = np.arange(self.n + 1)
-        kept = np.stack([np.delete(places, left) for left in places])
+    def __init__(self, world: FiniteWorld, learner: Learner, n: int, name: str = "") -> None:
+        self.world, self.learner, self.n = world, learner, n
+        self.name = name or f"{world.name}, n={n}"
+        #: The supersamples, shape (k^(n + 1), n + 1), and their probabilities.
+        self.points, self.weights = every_sample(world, n + 1, (n + 1) * len(world.prior))
+        kept = np.stack([np.delete(np.arange(n + 1), left) for left in range(n + 1)])
         #: Law of the output for each supersample and example left out, shape (k^(n + 1), n + 1, h).
-        self.kernel = learning.kernel[sample_numbers(self.world, self.points[:, kept])]
+        self.kernel = distinct_output_laws(world, learner, self.points[:, kept])
 
     @cached_property
     def _losses(self) -> NDArray[np.float64]:

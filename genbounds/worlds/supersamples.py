@@ -7,32 +7,42 @@ its ghost. Everything here is for one given supersample at a time, averaged over
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from genbounds.numerics.checks import Float64
 from genbounds.numerics.discrete_information import mutual_information
-from genbounds.worlds.learners import sample_numbers
+from genbounds.worlds.finite import FiniteWorld
+from genbounds.worlds.learners import Learner, distinct_output_laws
 from genbounds.worlds.pairs import first_losses, loss_differences, loss_pairs, prediction_pairs
-from genbounds.worlds.samples import Learning, every_sample
+from genbounds.worlds.samples import every_sample
 
 __all__ = ["SupersampleLearning"]
 
 
 class SupersampleLearning:
-    """A learner at work on half of each of n pairs, for all k^(2n) supersamples and all 2^n masks.
+    """A learner at work on half of each of n pairs, for all m supersamples, or for some, and all 2^n masks.
 
     What a theorem takes as an argument is a property under the argument's name, with one entry, or one row of n
-    entries, for each supersample. Information is in nats.
+    entries, for each of the m supersamples. Information is in nats.
 
     Parameters
     ----------
-    learning : Learning
-        The learner on all samples of n examples.
+    world : FiniteWorld
+        A world of k points and h hypotheses.
+    learner : callable
+        What it does with a sample: see `genbounds.worlds.learners`.
+    n : int
+        Pairs in a supersample, at least 1.
+    points : array_like of int, shape (m, n, 2), optional
+        The supersamples, as numbers of points; by default all of them.
+    name : str, optional
+        For reports; the world's name by default.
 
     Raises
     ------
     ValueError
-        If the supersamples are too many to list.
+        If the supersamples are too many to list, `points` does not hold pairs of the world's points, or the learner
+        returns anything but distributions.
 
     Examples
     --------
@@ -40,25 +50,35 @@ class SupersampleLearning:
 
     >>> from genbounds.worlds import classification, erm
     >>> coin = classification([0.5, 0.5], inputs=[0, 0], labels=[0, 1])
-    >>> supersamples = SupersampleLearning(Learning(coin, erm, n=1))
-    >>> supersamples.points[:, 0].tolist()
+    >>> learning = SupersampleLearning(coin, erm, n=1)
+    >>> learning.points[:, 0].tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
-    >>> supersamples.cmi.round(12).tolist(), supersamples.gaps.tolist()
+    >>> learning.cmi.round(12).tolist(), learning.gaps.tolist()
     ([0.0, 0.69314718056, 0.69314718056, 0.0], [0.0, 1.0, 1.0, 0.0])
     """
 
-    def __init__(self, learning: Learning) -> None:
-        self.learning, self.world, self.n = learning, learning.world, learning.n
-        listed, self.weights = every_sample(self.world, 2 * self.n, 2**self.n * len(self.world.prior))
-        self.points = listed.reshape(-1, self.n, 2)
-        self.masks = np.indices((2,) * self.n).reshape(self.n, -1).T
-        trained_on = self.points[:, np.arange(self.n), self.masks]
-        #: Law of the output for each supersample and mask, shape (k^(2n), 2^n, h).
-        self.kernel = learning.kernel[sample_numbers(self.world, trained_on)]
+    def __init__(
+        self, world: FiniteWorld, learner: Learner, n: int, points: ArrayLike | None = None, name: str = ""
+    ) -> None:
+        self.world, self.learner, self.n = world, learner, n
+        self.name = name or f"{world.name}, n={n}"
+        if points is None:
+            points = every_sample(world, 2 * n, 2**n * len(world.prior))[0].reshape(-1, n, 2)
+        #: The supersamples, shape (m, n, 2), and all masks, shape (2^n, n).
+        self.points, self.masks = np.asarray(points), np.indices((2,) * n).reshape(n, -1).T
+        if self.points.shape[1:] != (n, 2) or not np.isin(self.points, np.arange(len(world.probabilities))).all():
+            raise ValueError(
+                f"points must be numbers of points in an array of shape (supersamples, {n}, 2), got an array of shape "
+                f"{self.points.shape}. Number the world's points from 0."
+            )
+        #: Probabilities of the supersamples, shape (m,); they add up to 1 if all are there.
+        self.weights = world.probabilities[self.points].prod(axis=(1, 2))
+        #: Law of the output for each supersample and mask, shape (m, 2^n, h).
+        self.kernel = distinct_output_laws(world, learner, self.points[:, np.arange(n), self.masks])
 
     @cached_property
     def individual_kernels(self) -> NDArray[np.float64]:
-        """Law of the output given U_i alone, for each supersample, shape (k^(2n), n, 2, h)."""
+        """Law of the output given U_i alone, for each supersample, shape (m, n, 2, h)."""
         cells = self.kernel.reshape((-1, *(2,) * self.n, self.kernel.shape[-1]))
         others = [tuple(axis for axis in range(1, self.n + 1) if axis != i + 1) for i in range(self.n)]
         return np.stack([cells.mean(axis=axes) for axes in others], axis=1)
@@ -67,61 +87,60 @@ class SupersampleLearning:
 
     @cached_property
     def _pair_losses(self) -> NDArray[np.float64]:
-        """Losses of the hypotheses on both points of each pair, shape (k^(2n), n, 2, h)."""
+        """Losses of the hypotheses on both points of each pair, shape (m, n, 2, h)."""
         return self.world.losses.T[self.points]
 
     @property
     def train_risk(self) -> NDArray[np.float64]:
-        """Expected average loss on the points trained on, shape (k^(2n),)."""
+        """Expected average loss on the points trained on, shape (m,)."""
         return (self.individual_kernels * self._pair_losses).sum(axis=(1, 2, 3)) / (2 * self.n)
 
     @property
     def risk(self) -> NDArray[np.float64]:
-        """Expected average loss on the ghosts, shape (k^(2n),)."""
+        """Expected average loss on the ghosts, shape (m,)."""
         return (self.individual_kernels * self._pair_losses[:, :, ::-1]).sum(axis=(1, 2, 3)) / (2 * self.n)
 
     @property
     def gaps(self) -> NDArray[np.float64]:
-        """Expected average loss on the ghosts minus that on the points trained on, with its sign, shape (k^(2n),)."""
+        """Expected average loss on the ghosts minus that on the points trained on, with its sign, shape (m,)."""
         steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
         kernels = self.individual_kernels
         return ((kernels[:, :, 0] - kernels[:, :, 1]) * steps).sum(axis=(1, 2)) / (2 * self.n)
 
     @property
     def squared_gaps(self) -> NDArray[np.float64]:
-        """Expected square of average loss on the ghosts minus that on the points trained on, shape (k^(2n),)."""
+        """Expected square of average loss on the ghosts minus that on the points trained on, shape (m,)."""
         steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
         gaps = np.einsum("ui,mih->muh", 1 - 2 * self.masks, steps) / self.n
         return (self.kernel * gaps**2).sum(axis=(1, 2)) / len(self.masks)
 
     @property
     def squared_differences(self) -> NDArray[np.float64]:
-        """Expected squared difference of the losses on each pair, shape (k^(2n), n)."""
+        """Expected squared difference of the losses on each pair, shape (m, n)."""
         steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
         return (self.individual_kernels.mean(axis=2) * steps**2).sum(axis=2)
 
     # Information about the mask.
 
     def _laws(self, seen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the law of U_i and of what is seen of pair i, shape (k^(2n), n, 2, values numbered for each pair)."""
-        points, hypotheses = len(self.world.probabilities), len(self.world.prior)
-        rows = [np.unique(row, return_inverse=True)[1] for row in seen.reshape(points**2, hypotheses)]
-        numbered = np.reshape(rows, (points**2, hypotheses))
-        shown = np.eye(int(numbered.max()) + 1)[numbered]
-        laws = []
-        for i in range(self.n):  # the points of pair i are digits 2i and 2i + 1 of a supersample's number
-            kernels = self.individual_kernels[:, i].reshape(points ** (2 * i), points**2, -1, hypotheses)
-            laws.append((kernels @ shown).reshape(len(self.points), 2, -1))
-        return np.stack(laws, axis=1) / 2
+        """Return the law of U_i and of what is seen of pair i, shape (m, n, 2, values numbered for each pair)."""
+        pairs, which = np.unique(self.points.reshape(-1, 2), axis=0, return_inverse=True)
+        numbered = [np.unique(seen[first, second], return_inverse=True)[1] for first, second in pairs]
+        shown = np.eye(int(np.max(numbered)) + 1)[np.stack(numbered)]
+        kernels = self.individual_kernels.reshape(len(which), 2, -1)
+        laws = np.empty((len(which), 2, shown.shape[-1]))
+        for pair, table in enumerate(shown):
+            laws[which == pair] = kernels[which == pair] @ table
+        return laws.reshape(-1, self.n, 2, shown.shape[-1]) / 2
 
     @cached_property
     def prediction_pair_laws(self) -> NDArray[np.float64]:
-        """Joint law of U_i and the two predictions on pair i, shape (k^(2n), n, 2, values numbered for each pair)."""
+        """Joint law of U_i and the two predictions on pair i, shape (m, n, 2, values numbered for each pair)."""
         return self._laws(prediction_pairs(self.world))
 
     @cached_property
     def loss_pair_laws(self) -> NDArray[np.float64]:
-        """Joint law of U_i and the two losses on pair i, shape (k^(2n), n, 2, values numbered for each pair)."""
+        """Joint law of U_i and the two losses on pair i, shape (m, n, 2, values numbered for each pair)."""
         return self._laws(loss_pairs(self.world))
 
     @cached_property
@@ -136,22 +155,22 @@ class SupersampleLearning:
 
     @property
     def cmi(self) -> Float64:
-        """Information of the output about the mask, shape (k^(2n),)."""
+        """Information of the output about the mask, shape (m,)."""
         return mutual_information(self.kernel / len(self.masks))
 
     @property
     def individual_cmi(self) -> Float64:
-        """Information of the output about each U_i, shape (k^(2n), n)."""
+        """Information of the output about each U_i, shape (m, n)."""
         return mutual_information(self.individual_kernels / 2)
 
     @property
     def f_cmi(self) -> Float64:
-        """Information of both predictions on each pair about which point was trained on, shape (k^(2n), n)."""
+        """Information of both predictions on each pair about which point was trained on, shape (m, n)."""
         return mutual_information(self.prediction_pair_laws)
 
     @property
     def e_cmi(self) -> Float64:
-        """Information of both losses on each pair about which point was trained on, shape (k^(2n), n)."""
+        """Information of both losses on each pair about which point was trained on, shape (m, n)."""
         return mutual_information(self.loss_pair_laws)
 
     @property

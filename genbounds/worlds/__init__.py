@@ -5,6 +5,7 @@
 
 from genbounds.worlds.attack import attack
 from genbounds.worlds.attacks import WORLDS, attacks
+from genbounds.worlds.bernoulli_universality import BernoulliUniversality
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
 from genbounds.worlds.failures import (
     Attack,
@@ -16,6 +17,7 @@ from genbounds.worlds.failures import (
 )
 from genbounds.worlds.finite import FiniteWorld, classification, coins, lone_predictor, shattered_points
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
+from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
@@ -34,10 +36,12 @@ __all__ = [
     "PROBLEMS",
     "WORLDS",
     "Attack",
+    "BernoulliUniversality",
     "Finding",
     "FiniteWorld",
     "GaussianMean",
     "Gibbs",
+    "GibbsGaussian",
     "LangevinQuadratic",
     "Learner",
     "Learning",

@@ -89,6 +89,28 @@ class Assumption(Enum):
         "the distances passed were measured."
     )
     INFORMATION_NOT_ESTIMATED = (
-        "The information or distance passed is that of this algorithm on this distribution at this sample size, or an "
-        "upper bound of it; an estimate from runs is neither."
+        "The information, distance or moment passed is that of this algorithm on this distribution at this sample "
+        "size, or an upper bound of it; an estimate from runs is neither."
+    )
+    GAUSSIAN_STEPS = (
+        "Training started from weights that did not see the sample, by steps whose sizes were fixed in advance. Each "
+        "added Gaussian noise of the stated standard deviation to every weight, drawn independently of the sample, the "
+        "batches and the noise of other steps, and nothing else changed the weights."
+    )
+    BATCHES_INDEPENDENT_OF_SAMPLE = (
+        "Which examples make up the batch of which step was decided without looking at what is in them."
+    )
+    EXAMPLES_ACT_IN_THEIR_BATCH = (
+        "A step moves the weights along the average over its batch of vectors that depend on one example each, on the "
+        "weights so far and on which examples are in which batch: no momentum, no clipping of the average."
+    )
+    UNIFORM_BATCHES = (
+        "The batch of each step is the whole sample, or was drawn from it uniformly and without replacement, whatever "
+        "batches came before."
+    )
+    DISJOINT_BATCHES = "The sample was cut into batches that share no example, and each step used one of them."
+    NOISELESS_STEPS = (
+        "Training started from weights that did not see the sample, by steps whose sizes were fixed in advance and "
+        "without added noise. The virtual noise is not added to the weights that are used: it is a device of the "
+        "proof, of scales fixed in advance and independent of everything."
     )

@@ -23,8 +23,8 @@ class BernoulliUniversality:
 
     * by Jensen, -ln E exp(-n D(theta || t)) over the prior: with h the entropy of one flip the integral is
       exp(n h) B(n theta + 1, n (1 - theta) + 1), a Beta function;
-    * for each Beta law q on coins, n E_q D(theta || t) + KL(q || prior) (Donsker and Varadhan), equal to the line before
-      at q = Beta(n theta + 1, n (1 - theta) + 1);
+    * for each Beta law q on coins, n E_q D(theta || t) + KL(q || prior) (Donsker and Varadhan), equal to the line
+      before at q = Beta(n theta + 1, n (1 - theta) + 1);
     * for each radius e, n e + ln(1 / w(e)), where the weight w(e) is the prior mass of the coins with
       D(theta || t) <= e.
 

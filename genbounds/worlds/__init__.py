@@ -16,10 +16,22 @@ from genbounds.worlds.failures import (
     shared_draws_attack,
 )
 from genbounds.worlds.finite import FiniteWorld, classification, coins, lone_predictor, shattered_points
+from genbounds.worlds.finite_battery import opposed_pairs, seen_points
+from genbounds.worlds.finite_problems import leave_one_out_problem, sample_problem, supersample_problem
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.langevin import LangevinQuadratic
-from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
+from genbounds.worlds.learners import (
+    Gibbs,
+    Learner,
+    blurred,
+    constant,
+    erm,
+    first_erm,
+    gap_seeking,
+    memoriser,
+    tabulated,
+)
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
@@ -62,23 +74,29 @@ __all__ = [
     "erm",
     "first_erm",
     "fresh_draws_attack",
+    "gap_seeking",
     "gibbs_attack",
     "gibbs_posteriors",
     "hypothesis_attack",
     "kl_divergence",
+    "leave_one_out_problem",
     "lone_predictor",
     "memorised_coins_attack",
     "memoriser",
     "multinomial_law",
+    "opposed_pairs",
     "poisson_binomial_law",
     "problem_attack",
     "process_attack",
     "ranks",
     "renyi_attack",
+    "sample_problem",
+    "seen_points",
     "shared_draws_attack",
     "shattered_points",
     "single_draw_attack",
     "subsample_attack",
+    "supersample_problem",
     "tabulated",
     "validate",
     "vote_attack",

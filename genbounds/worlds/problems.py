@@ -88,5 +88,6 @@ def problem_attack(bound: Callable[..., Any], quantity: str, arguments: tuple[st
     excess = value - truth
     failed = bool(np.any(excess < -MARGIN * np.maximum(1.0, np.abs(truth))))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(truth > 0, value / truth, np.inf)
+        # A truth next to 0 may be the rounding of 0; and a bound capped at 1 says nothing of its constants.
+        ratio = np.where((truth > MARGIN) & (value != 1), value / truth, np.inf)
     return Attack(problem.name, 0.0, float(failed), float(np.min(excess)), float(np.min(ratio)))

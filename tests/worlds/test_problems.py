@@ -78,6 +78,13 @@ def test_one_supersample_below_its_truth_is_a_failure():
     assert (found.failure, found.ratio) == (0.0, 1.0)
 
 
+def test_the_margin_heeds_neither_rounding_nor_caps():
+    """0.5 over 0.4 tells how wrong a constant may be; 1 over 0.9 does not if the 1 is a cap, nor 1e-17 over 1e-16."""
+    problem = Problem("three", {"width": np.array([0.5, 1.0, 1e-17])}, {SUPERSAMPLE_GAP: np.array([0.4, 0.9, 1e-16])})
+    found = problem_attack(lambda width: width, SUPERSAMPLE_GAP, ("width",), problem)
+    assert (found.failure, found.ratio) == (0.0, 1.25)
+
+
 def test_nan_is_no_bound():
     with pytest.raises(ArithmeticError, match="must be a number in here"):
         problem_attack(lambda width: width * np.nan, GAP, ("width",), Problem("here", {"width": 1.0}, {GAP: 0.0}))

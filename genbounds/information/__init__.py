@@ -4,4 +4,23 @@ Theorem modules and estimators import no torch. Three modules run networks: `sup
 `representations`; they are imported by their own names.
 """
 
-__all__: list[str] = []
+from genbounds.information.individual import (
+    bu_zou_veeravalli,
+    bu_zou_veeravalli_cgf,
+    rodriguez_galvez_total_variation,
+    rodriguez_galvez_wasserstein,
+)
+from genbounds.information.lautum import lautum_gap
+from genbounds.information.mutual_information import xu_raginsky, xu_raginsky_cgf, xu_raginsky_square, xu_raginsky_tail
+
+__all__ = [
+    "bu_zou_veeravalli",
+    "bu_zou_veeravalli_cgf",
+    "lautum_gap",
+    "rodriguez_galvez_total_variation",
+    "rodriguez_galvez_wasserstein",
+    "xu_raginsky",
+    "xu_raginsky_cgf",
+    "xu_raginsky_square",
+    "xu_raginsky_tail",
+]

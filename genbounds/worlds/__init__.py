@@ -20,6 +20,7 @@ from genbounds.worlds.finite_battery import opposed_pairs, seen_points
 from genbounds.worlds.finite_problems import leave_one_out_problem, sample_problem, supersample_problem
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
+from genbounds.worlds.gibbs_points import GibbsPoints
 from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import (
     Gibbs,
@@ -34,6 +35,7 @@ from genbounds.worlds.learners import (
 )
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
+from genbounds.worlds.output_gaps import output_gap_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
@@ -54,6 +56,7 @@ __all__ = [
     "GaussianMean",
     "Gibbs",
     "GibbsGaussian",
+    "GibbsPoints",
     "LangevinQuadratic",
     "Learner",
     "Learning",
@@ -85,6 +88,7 @@ __all__ = [
     "memoriser",
     "multinomial_law",
     "opposed_pairs",
+    "output_gap_attack",
     "poisson_binomial_law",
     "problem_attack",
     "process_attack",

@@ -40,7 +40,9 @@ def _versions(theorem: Theorem) -> Iterator[Bound]:
     names = [name for name in theorem.arguments if name not in values]
 
     def version(*numbers: Any, choice: dict[str, Any]) -> Any:
-        given = dict(zip(names, numbers, strict=True)) | choice
+        # What depends on the theorem's own parameters, as information of order alpha does, comes as a function of them.
+        known = (number(**choice) if callable(number) else number for number in numbers)
+        given = dict(zip(names, known, strict=True)) | choice
         # The adversary chooses a free parameter after seeing the sample: only the smallest result must hold.
         return np.min([theorem.function(**given, **own) for own in free], axis=0)
 
@@ -51,7 +53,8 @@ def _versions(theorem: Theorem) -> Iterator[Bound]:
 def _problems(theorem: Theorem, arguments: tuple[str, ...]) -> Iterator[Problem]:
     """Yield the problems that know what a bound on average takes and what it bounds."""
     for found in (problem for entered in PROBLEMS for problem in entered()):
-        if theorem.quantity in found.truths and set(arguments) <= set(found.quantities):
+        known = theorem.quantity in found.truths and set(arguments) <= set(found.quantities)
+        if known and found.breaks.isdisjoint(theorem.assumes):
             yield found
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genbounds.theorems.quantities import (
     GAP,
@@ -12,6 +13,7 @@ from genbounds.theorems.quantities import (
     SUPERSAMPLE_RISK,
     SUPERSAMPLE_SQUARED_GAP,
 )
+from genbounds.worlds.finite import FiniteWorld
 from genbounds.worlds.learners import Gibbs
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.problems import Problem
@@ -38,6 +40,17 @@ _OF_SAMPLES = (
 _OF_SUPERSAMPLES = ("n", "train_risk", "cmi", "individual_cmi", "f_cmi", "e_cmi", "ld_cmi", "squared_differences")
 
 
+#: Rates at which the cumulants of the losses are given.
+_RATES = 2.0 ** np.linspace(-4, 5, 28)
+
+
+def _largest_cumulants(world: FiniteWorld) -> NDArray[np.float64]:
+    """Return the logarithmic moment of exp(+-rate * (risk - loss)) at each rate, for the worst hypothesis and sign."""
+    deviations = _RATES[:, None, None] * (world.risks[:, None] - world.losses)
+    moments = np.exp(np.stack([deviations, -deviations])) @ world.probabilities
+    return np.maximum(np.log(moments).max(axis=(0, 2)), 0.0)  # rounding may leave -1e-17 where all losses agree
+
+
 def sample_problem(learning: Learning) -> Problem:
     """Return what is true of a learner over all samples.
 
@@ -52,12 +65,14 @@ def sample_problem(learning: Learning) -> Problem:
         Information between sample and output and its averages over supersamples; gap, risk and mean squared gap.
         Hypotheses are 1 apart from one another (the discrete metric), which makes Wasserstein distances total
         variations and the Lipschitz constant the largest difference of two losses on one point. A Gibbs learner
-        supplies its inverse temperature.
+        supplies its inverse temperature. `cgf` holds the logarithmic moments of the losses at `rates`.
     """
     quantities: dict[str, Any] = {name: getattr(learning, name) for name in _OF_SAMPLES}
     quantities |= {
         "sigma": 0.5,
         "wasserstein_distances": learning.total_variations,
+        "rates": _RATES,
+        "cgf": _largest_cumulants(learning.world),
         "lipschitz": np.ptp(learning.world.losses, axis=0).max(),
     }
     if isinstance(learning.learner, Gibbs):

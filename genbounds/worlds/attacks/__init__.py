@@ -1,6 +1,7 @@
 """Attacks on theorems, one module for each family of bounds."""
 
 from genbounds.worlds.attacks import (
+    algorithms,
     draws,
     gibbs,
     language_models,
@@ -17,6 +18,7 @@ from genbounds.worlds.attacks.registry import WORLDS, attacks
 
 __all__ = [
     "WORLDS",
+    "algorithms",
     "attacks",
     "draws",
     "gibbs",

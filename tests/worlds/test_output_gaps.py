@@ -77,11 +77,9 @@ def test_failure_against_every_ordered_sample(strength, monkeypatch):
 
 
 def test_a_secret_that_is_told_when_it_hurts():
-    """One bad hypothesis in a million, put out exactly when it fails: chance alone fails as often as Markov allows."""
+    """One bad hypothesis in a million, put out exactly when it fails: a learner that knows nothing fails 1e-7."""
     world = FiniteWorld([0.9, 0.1], [[0.0, 1.0], [0.0, 0.0]], [1e-6, 1 - 1e-6])
-    found = output_gap_attack(
-        lambda *_: 0.5, lambda weights, law: mutual_information(weights[:, None] * law), world, 1, 0.2
-    )
+    found = output_gap_attack(lambda *_: 0.5, lambda *_: 0.0, world, 1, 0.2)
     assert found.failure == pytest.approx(0.1)
 
 

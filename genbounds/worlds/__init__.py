@@ -35,6 +35,8 @@ from genbounds.worlds.learners import (
 )
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
+from genbounds.worlds.noisy_bits import NoisyBits
+from genbounds.worlds.noisy_bits_battery import random_batches_problem
 from genbounds.worlds.output_gaps import output_gap_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
@@ -62,6 +64,7 @@ __all__ = [
     "Learning",
     "LeaveOneOutLearning",
     "LinearGaussian",
+    "NoisyBits",
     "NoisyGaussianMean",
     "Problem",
     "SupersampleLearning",
@@ -92,6 +95,7 @@ __all__ = [
     "poisson_binomial_law",
     "problem_attack",
     "process_attack",
+    "random_batches_problem",
     "ranks",
     "renyi_attack",
     "sample_problem",

@@ -24,6 +24,15 @@ def _joint_and_product(joint: ArrayLike) -> tuple[NDArray[np.float64], NDArray[n
     return joint, joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
 
 
+def _channel(values: ArrayLike) -> NDArray[np.float64]:
+    channel = unit_interval("channel", values, "Pass probabilities.")
+    sums = channel.sum(axis=-1)
+    if np.any(np.abs(sums - 1) > 1e-9):
+        worst = sums.ravel()[np.argmax(np.abs(sums - 1))]
+        raise ValueError(f"channel must be rows that add up to 1, got the sum {worst!r}. Give P(y|x) for every x.")
+    return channel
+
+
 def mutual_information(joint: ArrayLike) -> Float64:
     """Return I(X;Y), the relative entropy of a joint law to the product of its marginals.
 
@@ -101,14 +110,20 @@ def maximal_leakage(channel: ArrayLike) -> Float64:
     Returns
     -------
     float or ndarray, shape (...)
-        Leakage in nats, at least 0 up to rounding.
+        Leakage in nats, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If a row does not add up to 1.
 
     Examples
     --------
     >>> float(maximal_leakage([[1.0, 0.0], [0.0, 1.0]]).round(12))  # ln 2
     0.69314718056
     """
-    return np.log(unit_interval("channel", channel, "Pass probabilities.").max(axis=-2).sum(axis=-1))
+    # The sum is at least that of any row, which is 1: what it falls short of that is rounding.
+    return np.log(np.maximum(_channel(channel).max(axis=-2).sum(axis=-1), 1.0))
 
 
 def sibson_information(weights: ArrayLike, channel: ArrayLike, alpha: float) -> Float64:
@@ -128,12 +143,12 @@ def sibson_information(weights: ArrayLike, channel: ArrayLike, alpha: float) -> 
     Returns
     -------
     float or ndarray, shape (...)
-        Information in nats, at least 0 up to rounding, which alpha / (alpha - 1) multiplies.
+        Information in nats, at least 0, with a rounding error of about 1e-16 alpha / (alpha - 1).
 
     Raises
     ------
     ValueError
-        If alpha is not above 1.
+        If alpha is not above 1, or a row does not add up to 1.
 
     Examples
     --------
@@ -145,8 +160,9 @@ def sibson_information(weights: ArrayLike, channel: ArrayLike, alpha: float) -> 
     if np.isinf(alpha):
         return maximal_leakage(channel)
     weights = unit_interval("weights", weights, "Pass probabilities.")[..., None]
-    channel = unit_interval("channel", channel, "Pass probabilities.")
+    channel = _channel(channel)
     largest = channel.max(axis=-2, keepdims=True)  # taken out, so that no power underflows
     relative = channel / np.where(largest > 0, largest, 1.0)
     norms = largest[..., 0, :] * (weights * relative**alpha).sum(axis=-2) ** (1 / alpha)
-    return alpha / (alpha - 1) * np.log(norms.sum(axis=-1))
+    # A norm of order alpha is at least the mean, and the means add up to 1: what falls short of that is rounding.
+    return alpha / (alpha - 1) * np.log(np.maximum(norms.sum(axis=-1), 1.0))

@@ -37,7 +37,7 @@ def _mutual_information(weights: NDArray[np.float64], laws: NDArray[np.float64])
 
 
 def _leakage(_: NDArray[np.float64], laws: NDArray[np.float64]) -> Any:
-    return np.maximum(maximal_leakage(laws), 0.0)  # rounding may leave -1e-16 where nothing leaks
+    return maximal_leakage(laws)
 
 
 def _sibson(weights: NDArray[np.float64], laws: NDArray[np.float64]) -> Callable[[ArrayLike | Grid], Any]:
@@ -46,7 +46,7 @@ def _sibson(weights: NDArray[np.float64], laws: NDArray[np.float64]) -> Callable
     def at(alpha: ArrayLike | Grid) -> Any:
         orders = alpha.values if isinstance(alpha, Grid) else np.ravel(alpha)
         found = np.array([sibson_information(weights, laws, float(order)) for order in orders])
-        return np.maximum(found if isinstance(alpha, Grid) else found.reshape(np.shape(alpha)), 0.0)
+        return found if isinstance(alpha, Grid) else found.reshape(np.shape(alpha))
 
     return at
 

@@ -25,6 +25,7 @@ from genbounds.numerics.gaussians import (
 from genbounds.numerics.log_ratio import log_ratio_diagonal
 from genbounds.numerics.log_terms import log_kt, log_two_sqrt, log_xi, xi
 from genbounds.numerics.low_rank import kl_low_rank
+from genbounds.numerics.risk_pairs import jensen_shannon_upper, leave_one_out_upper, risk_pair_upper
 from genbounds.numerics.rounding import mean_up, round_down, round_up
 from genbounds.numerics.transport import wasserstein1_normal
 
@@ -38,12 +39,14 @@ __all__ = [
     "binomial_upper",
     "confidence",
     "count",
+    "jensen_shannon_upper",
     "kl_diagonal",
     "kl_full",
     "kl_isotropic",
     "kl_low_rank",
     "kl_lower",
     "kl_upper",
+    "leave_one_out_upper",
     "log_binomial_cdf",
     "log_kt",
     "log_probability",
@@ -56,6 +59,7 @@ __all__ = [
     "positive",
     "renyi_diagonal",
     "renyi_full",
+    "risk_pair_upper",
     "round_down",
     "round_up",
     "unit_interval",

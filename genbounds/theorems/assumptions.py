@@ -114,3 +114,26 @@ class Assumption(Enum):
         "without added noise. The virtual noise is not added to the weights that are used: it is a device of the "
         "proof, of scales fixed in advance and independent of everything."
     )
+    GIBBS_ALGORITHM = (
+        "The output was drawn from the law that is proportional to a prior, fixed without looking at the n examples, "
+        "times exp(-inverse temperature * average loss on them), exactly and in the loss that the gap is one of."
+    )
+    FAIR_MASK = (
+        "Which example of each pair is trained on was decided by a fair coin of its own, independent of the pairs and "
+        "of everything else."
+    )
+    GHOSTS_UNSEEN = (
+        "What the algorithm puts out depends on the examples that it is trained on and on randomness of its own, and "
+        "on nothing else of the supersample."
+    )
+    LEFT_OUT_UNIFORMLY = (
+        "Which of the n + 1 examples is left out was decided uniformly at random, independent of the examples and of "
+        "everything else."
+    )
+    LOSS_DIFFERENCES_BOUNDED = (
+        "The losses of any one predictor on the two examples of a pair differ by no more than the range that was "
+        "squared and averaged."
+    )
+    PRIOR_INDEPENDENT_OF_MASK = (
+        "The prior was fixed without looking at which example of each pair is trained on; it may depend on the pairs."
+    )

@@ -6,6 +6,7 @@ out. In a supersample, n pairs of examples, one of each pair is trained on and t
 
 __all__ = [
     "GAP",
+    "GHOST_RISK",
     "OUTPUT_GAP",
     "REGRET",
     "RISK",
@@ -29,5 +30,7 @@ SUPERSAMPLE_RISK = "supersample risk"
 SUPERSAMPLE_GAP = "supersample gap"
 #: E[(L_ghost - L_train)^2] for one given supersample.
 SUPERSAMPLE_SQUARED_GAP = "supersample mean squared gap"
+#: Average loss on the ghosts of the one supersample and mask that came out, as a Gibbs predictor's is on a sample.
+GHOST_RISK = "ghost risk"
 #: Expected log-loss on n examples beyond that of the true distribution, in nats.
 REGRET = "regret"

@@ -52,6 +52,10 @@ ARGUMENTS = {
     "margin": st.floats(1e-3, 1e3),
     "input_norm": st.floats(1e-2, 1e2),
     "width": st.integers(2, 10**4),
+    "mutual_information": st.floats(0, 1e4) | st.sampled_from([0.0, 1e-9]),
+    "leakage": st.floats(0, 1e5) | st.just(0.0),
+    "sibson": st.floats(0, 1e5) | st.just(0.0),
+    "alpha": st.floats(1.001, 100),
 }
 GRIDS = st.lists(st.tuples(st.floats(1e-3, 30), st.floats(0.1, 10)), min_size=1, max_size=5).map(
     lambda pairs: {"grid": [c for c, _ in pairs], "weights": [weight for _, weight in pairs]}

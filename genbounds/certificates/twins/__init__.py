@@ -9,6 +9,7 @@ is inverted. Values of 1 and more (or the highest of a loss's levels) never get 
 from genbounds.certificates.twins import (
     deterministic,
     gibbs,
+    information,
     language_models,
     majority_vote,
     margins,
@@ -25,6 +26,7 @@ __all__ = [
     "TWINS",
     "deterministic",
     "gibbs",
+    "information",
     "language_models",
     "majority_vote",
     "margins",

@@ -39,12 +39,14 @@ def _versions(theorem: Theorem) -> Iterator[Bound]:
         values[own.name] = [*values[own.name], Grid(values[own.name])]
     names = [name for name in theorem.arguments if name not in values]
 
-    def version(*numbers: Any, choice: dict[str, Any]) -> Any:
+    def value(numbers: tuple[Any, ...], choice: dict[str, Any]) -> Any:
         # What depends on the theorem's own parameters, as information of order alpha does, comes as a function of them.
         known = (number(**choice) if callable(number) else number for number in numbers)
-        given = dict(zip(names, known, strict=True)) | choice
+        return theorem.function(**dict(zip(names, known, strict=True)), **choice)
+
+    def version(*numbers: Any, choice: dict[str, Any]) -> Any:
         # The adversary chooses a free parameter after seeing the sample: only the smallest result must hold.
-        return np.min([theorem.function(**given, **own) for own in free], axis=0)
+        return np.min([value(numbers, choice | own) for own in free], axis=0)
 
     for choice in _choices(fixed, values):
         yield partial(version, choice=choice)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbounds.theorems import Assumption
 from genbounds.theorems.quantities import (
     GAP,
     RISK,
@@ -51,6 +52,10 @@ def _largest_cumulants(world: FiniteWorld) -> NDArray[np.float64]:
     return np.maximum(np.log(moments).max(axis=(0, 2)), 0.0)  # rounding may leave -1e-17 where all losses agree
 
 
+def _broken(world: FiniteWorld) -> frozenset[Assumption]:
+    return frozenset() if np.isin(world.losses, (0.0, 1.0)).all() else frozenset({Assumption.ZERO_ONE_LOSS})
+
+
 def sample_problem(learning: Learning) -> Problem:
     """Return what is true of a learner over all samples.
 
@@ -78,7 +83,7 @@ def sample_problem(learning: Learning) -> Problem:
     if isinstance(learning.learner, Gibbs):
         quantities["inverse_temperature"] = learning.learner.inverse_temperature
     truths = {GAP: abs(learning.gap), RISK: learning.risk, SQUARED_GAP: learning.squared_gap}
-    return Problem(learning.name, quantities, truths)
+    return Problem(learning.name, quantities, truths, _broken(learning.world))
 
 
 def supersample_problem(learning: SupersampleLearning) -> Problem:
@@ -96,7 +101,7 @@ def supersample_problem(learning: SupersampleLearning) -> Problem:
         n entries, for each supersample.
     """
     quantities: dict[str, Any] = {name: getattr(learning, name) for name in _OF_SUPERSAMPLES} | {"sigma": 0.5}
-    return Problem(f"{learning.name}, each supersample", quantities, _ghost_truths(learning))
+    return Problem(f"{learning.name}, each supersample", quantities, _ghost_truths(learning), _broken(learning.world))
 
 
 def leave_one_out_problem(learning: LeaveOneOutLearning) -> Problem:
@@ -114,7 +119,7 @@ def leave_one_out_problem(learning: LeaveOneOutLearning) -> Problem:
         supersample.
     """
     quantities = {name: getattr(learning, name) for name in ("n", "train_risk", "loo_cmi")}
-    return Problem(f"{learning.name}, one left out", quantities, _ghost_truths(learning))
+    return Problem(f"{learning.name}, one left out", quantities, _ghost_truths(learning), _broken(learning.world))
 
 
 def _ghost_truths(learning: SupersampleLearning | LeaveOneOutLearning) -> dict[str, Any]:

@@ -20,7 +20,7 @@ __all__ = ["output_gap_attack"]
 
 #: Strengths of the algorithm's preference, and how many thresholds it tries.
 _STRENGTHS = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0, np.inf)
-_THRESHOLDS = 12
+_THRESHOLDS = 8
 
 
 def output_gap_attack(

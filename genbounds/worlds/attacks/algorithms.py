@@ -1,30 +1,36 @@
 """Attacks on bounds for the gap of the output by what it tells about the sample: the algorithm is the adversary."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from genbounds.numerics.discrete_information import maximal_leakage, mutual_information, sibson_information
-from genbounds.theorems import Grid
 from genbounds.worlds.attacks.registry import Bound, attacks
 from genbounds.worlds.failures import Attack
 from genbounds.worlds.finite import FiniteWorld, coins, shattered_points
 from genbounds.worlds.output_gaps import output_gap_attack
+
+#: Orders of Sibson's information, from close to the mutual information to close to the leakage.
+_ORDERS = 1 + 4.0 ** np.arange(-1, 4)
 
 _Information = Callable[[NDArray[np.float64], NDArray[np.float64]], Any]
 
 
 def _worlds(delta: float) -> Iterator[tuple[FiniteWorld, int]]:
     """Yield few hypotheses and many, with samples for which bounds are not vacuous; and one sure to fail if told."""
-    yield from ((coins([0.5, 0.5]), 12), (coins([0.5, 0.5]), 30), (coins([0.9, 0.5]), 12), (shattered_points(4), 16))
+    for world, n in (
+        (coins([0.5, 0.5]), 12),
+        (coins([0.5, 0.5]), 30),
+        (coins([0.9, 0.5]), 12),
+        (shattered_points(7), 7),
+    ):
+        yield FiniteWorld(world.probabilities, world.losses, name=f"{world.name}, {n} examples"), n
     for n, risk in ((1, 0.4 * delta), (40, 0.5), (200, 0.5), (200, 0.02)):
-        name = f"a predictor of risk {risk:.3g} and a perfect one, {n} examples"
         for share in (0.5, 1e-6):
-            world = FiniteWorld([1 - risk, risk], [[0.0, 1.0], [0.0, 0.0]], [share, 1 - share], f"{name}, {share:g}")
-            yield world, n
+            name = f"a predictor of risk {risk:.3g}, with prior {share:g}, and a perfect one, {n} examples"
+            yield FiniteWorld([1 - risk, risk], [[0.0, 1.0], [0.0, 0.0]], [share, 1 - share], name), n
 
 
 def _attack(information: _Information, bound: Bound, delta: float) -> Iterator[Attack]:
@@ -32,25 +38,24 @@ def _attack(information: _Information, bound: Bound, delta: float) -> Iterator[A
         yield output_gap_attack(bound, information, world, n, delta)
 
 
-def _mutual_information(weights: NDArray[np.float64], laws: NDArray[np.float64]) -> Any:
-    return mutual_information(weights[:, None] * laws)
+@attacks("mutual_information", "n", "delta")
+def _attack_mutual_information(bound: Bound, delta: float) -> Iterator[Attack]:
+    return _attack(lambda weights, laws: mutual_information(weights[:, None] * laws), bound, delta)
 
 
-def _leakage(_: NDArray[np.float64], laws: NDArray[np.float64]) -> Any:
-    return maximal_leakage(laws)
+@attacks("leakage", "n", "delta")
+def _attack_leakage(bound: Bound, delta: float) -> Iterator[Attack]:
+    return _attack(lambda _, laws: maximal_leakage(laws), bound, delta)
 
 
-def _sibson(weights: NDArray[np.float64], laws: NDArray[np.float64]) -> Callable[[ArrayLike | Grid], Any]:
-    """Return Sibson's information as a function of the theorem's alpha, or of all of them in a grid."""
+@attacks("sibson", "n", "delta", "alpha")
+def _attack_sibson(bound: Bound, delta: float) -> Iterator[Attack]:
+    """Take the order with the smallest bound: all of them are numbers for the algorithm, and none depends on chance."""
 
-    def at(alpha: ArrayLike | Grid) -> Any:
-        orders = alpha.values if isinstance(alpha, Grid) else np.ravel(alpha)
-        found = np.array([sibson_information(weights, laws, float(order)) for order in orders])
-        return found if isinstance(alpha, Grid) else found.reshape(np.shape(alpha))
+    def information(weights: NDArray[np.float64], laws: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.array([sibson_information(weights, laws, alpha) for alpha in _ORDERS])
 
-    return at
+    def smallest(sibson: NDArray[np.float64], n: int, delta: float) -> np.float64:
+        return np.min(bound(sibson, n, delta, _ORDERS))
 
-
-attacks("mutual_information", "n", "delta")(partial(_attack, _mutual_information))
-attacks("leakage", "n", "delta")(partial(_attack, _leakage))
-attacks("sibson", "n", "delta")(partial(_attack, _sibson))
+    return _attack(information, smallest, delta)

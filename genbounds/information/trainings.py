@@ -1,0 +1,158 @@
+"""What a task of a supersample experiment does: a training for each mask, all at once or one after the other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from genbounds.information.ensembles import EnsembleTraining, one_thread, seeded, train_ensemble
+from genbounds.models.factory import build_model, call_factory, load_factory
+from genbounds.models.randomness import stream
+
+__all__ = ["DTYPES", "train_by_function", "train_together"]
+
+#: Types of numbers by their names.
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def train_together(
+    *,
+    inputs: NDArray[Any],
+    targets: NDArray[np.int64],
+    masks: NDArray[np.int8],
+    seed: int,
+    network: str,
+    arguments: Mapping[str, Any],
+    training: Mapping[str, Any],
+    device: str,
+    dtype: str,
+    **_: Any,
+) -> dict[str, Any]:
+    """Train a network for each mask, all at once; the function of a task.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (n, 2, ...)
+        Supersample.
+    targets : ndarray of int64, shape (n, 2)
+        Its classes.
+    masks : ndarray of int8, shape (K, n)
+        Which example of each pair each network is trained on.
+    seed : int
+        Seed of the task.
+    network : str
+        What builds the network.
+    arguments : mapping
+        Its keyword arguments.
+    training : mapping
+        Fields of `EnsembleTraining`.
+    device, dtype : str
+        Where, and in which type.
+    **_ : object
+        What tells repetitions of a task apart.
+
+    Returns
+    -------
+    dict
+        ``predictions``, ndarray of int32 of shape (K, n, 2), and torch's version.
+    """
+    factory = load_factory(network)
+    pool, labels = _pool(inputs, targets, device, dtype)
+    seeds = [stream(seed, "training", row).initial_seed() for row in range(len(masks))]
+    members = _members(masks).to(device)
+    with one_thread():
+        predict = train_ensemble(
+            lambda: build_model(factory, arguments), pool, labels, members, seeds, EnsembleTraining(**training)
+        )
+        return _result(predict(pool).argmax(2), masks)
+
+
+def train_by_function(
+    *,
+    inputs: NDArray[Any],
+    targets: NDArray[np.int64],
+    masks: NDArray[np.int8],
+    seed: int,
+    function: str,
+    arguments: Mapping[str, Any],
+    device: str,
+    dtype: str,
+    **_: Any,
+) -> dict[str, Any]:
+    """Train a model for each mask by the user's function, one after the other; the function of a task.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (n, 2, ...)
+        Supersample.
+    targets : ndarray of int64, shape (n, 2)
+        Its classes.
+    masks : ndarray of int8, shape (K, n)
+        Which example of each pair each model is trained on.
+    seed : int
+        Seed of the task.
+    function : str
+        What trains a model.
+    arguments : mapping
+        Its further keyword arguments.
+    device, dtype : str
+        Where, and in which type.
+    **_ : object
+        What tells repetitions of a task apart.
+
+    Returns
+    -------
+    dict
+        ``predictions``, ndarray of int32 of shape (K, n, 2), and torch's version.
+    """
+    train = load_factory(function)
+    pool, labels = _pool(inputs, targets, device, dtype)
+    found = []
+    with one_thread():
+        for row, members in enumerate(_members(masks).to(device)):
+            own = stream(seed, "training", row).initial_seed()
+            given = {"inputs": pool[members], "targets": labels[members], "seed": own, **arguments}
+            with seeded(own):
+                model = call_factory(train, {**given, "device": device, "dtype": DTYPES[dtype]}, function)
+                found.append(_classes(model, pool, function))
+    return _result(torch.stack(found), masks)
+
+
+def _classes(model: Any, pool: Tensor, function: str) -> Tensor:
+    if not callable(model):
+        raise ValueError(
+            f"function must return a callable from inputs to classes or scores, got a {type(model).__name__} from "
+            f"{function}. Return the model, or its method that predicts."
+        )
+    if isinstance(model, nn.Module):
+        model.eval()
+    with torch.no_grad():
+        output = torch.as_tensor(model(pool)).cpu()
+    classes = output.argmax(1) if output.ndim == 2 and output.is_floating_point() else output
+    if classes.shape != (len(pool),) or classes.is_floating_point() or classes.dtype == torch.bool:
+        raise ValueError(
+            f"function must return a callable to class indices (m,) or scores (m, classes), got {output.dtype} of "
+            f"shape {tuple(output.shape)} for {len(pool)} inputs from {function}. Return one of these."
+        )
+    return classes.to(torch.int64)
+
+
+def _pool(inputs: NDArray[Any], targets: NDArray[np.int64], device: str, dtype: str) -> tuple[Tensor, Tensor]:
+    """Return all examples of a supersample in a row: example (i, column) has the index 2 i + column."""
+    pool = torch.from_numpy(inputs.copy()).flatten(0, 1)
+    pool = pool.to(device, DTYPES[dtype]) if pool.is_floating_point() else pool.to(device)
+    return pool, torch.from_numpy(targets.copy()).flatten().to(device)
+
+
+def _members(masks: NDArray[np.int8]) -> Tensor:
+    return torch.from_numpy(2 * np.arange(masks.shape[1]) + masks.astype(np.int64))
+
+
+def _result(predictions: Tensor, masks: NDArray[np.int8]) -> dict[str, Any]:
+    return {
+        "predictions": predictions.cpu().numpy().astype(np.int32).reshape(*masks.shape, 2),
+        "torch": torch.__version__,
+    }

@@ -137,3 +137,16 @@ class Assumption(Enum):
     PRIOR_INDEPENDENT_OF_MASK = (
         "The prior was fixed without looking at which example of each pair is trained on; it may depend on the pairs."
     )
+    LOSS_OF_OUTPUT = "The loss depends on an example through the network's output on it and its label alone."
+    FRESH_NOISE = (
+        "Whatever noise the network has is on when its risks are measured: every input, of the sample and new, meets "
+        "noise of its own, independent of the sample, of the weights and of the noise in training."
+    )
+    NETWORK_LIPSCHITZ = (
+        "The loss is Lipschitz in output and label, and the remaining layers are in their input, with the stated "
+        "constants and in the metric of the distances passed, for all weights and every value of the noise."
+    )
+    CONTRACTION_FOR_ALL_WEIGHTS = (
+        "The contraction coefficient is one of the network's noise, for all weights that the algorithm can put out and "
+        "all laws of what goes into the noisy layers."
+    )

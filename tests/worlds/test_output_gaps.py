@@ -1,13 +1,15 @@
 """Bounds on the gap of the output by information: attacked by algorithms that tell when it is large."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from genbounds.numerics.discrete_information import maximal_leakage
-from genbounds.worlds import WORLDS, FiniteWorld, coins, output_gap_attack
+from genbounds.theorems import Free, get
+from genbounds.worlds import WORLDS, FiniteWorld, attack, coins, output_gap_attack
 
 
 def by_leakage(leakage, n, delta):
@@ -22,6 +24,10 @@ def by_information(information, n, delta):
 def by_order(sibson, n, delta, alpha):
     cost = alpha / (alpha - 1) * math.log(1 / delta)
     return np.minimum(1.0, np.sqrt((sibson + math.log(2) + cost) / (2 * n)))
+
+
+def by_some_orders(sibson, n, delta):
+    return min(by_order(sibson(alpha), n, delta, alpha) for alpha in (1.2, 2.0, 5.0, 100.0))
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, math.inf])
@@ -66,20 +72,32 @@ def test_a_secret_that_is_told_when_it_hurts():
 
 @pytest.mark.parametrize("delta", [0.05, 0.4])
 @pytest.mark.parametrize(
-    ("arguments", "bound", "factor"),
+    ("name", "bound", "factor"),
     [
-        (("leakage", "n", "delta"), by_leakage, 0.5),
-        (("mutual_information", "n", "delta"), by_information, 0.25),
-        (("sibson", "n", "delta", "alpha"), by_order, 0.5),
+        ("leakage", by_leakage, 0.5),
+        ("mutual_information", by_information, 0.25),
+        ("sibson", by_some_orders, 0.5),
     ],
 )
-def test_sound_bounds_survive_and_small_constants_do_not(arguments, bound, factor, delta):
-    sound = list(WORLDS[arguments](bound, delta))
+def test_sound_bounds_survive_and_small_constants_do_not(name, bound, factor, delta):
+    sound = list(WORLDS[name, "n", "delta"](bound, delta))
     assert len({found.world for found in sound}) == len(sound) >= 10
     assert all(found.survived for found in sound)
     assert max(found.failure for found in sound) > 0
-    broken = list(WORLDS[arguments](lambda *numbers: factor * bound(*numbers), delta))
+    broken = list(WORLDS[name, "n", "delta"](lambda *numbers: factor * bound(*numbers), delta))
     assert not all(found.survived for found in broken)
+
+
+def test_a_theorem_gets_information_of_the_order_that_it_asks_for():
+    theorem = replace(get("esposito"), function=by_order, parameters=(Free("alpha", 1.0, math.inf, "?"),))
+    found = attack(theorem, 0.4)
+    assert found == [each for each in found if each.survived]
+    assert max(each.failure for each in found) > 0.01
+
+    def information_left_out(sibson, n, delta, alpha):
+        return by_order(0 * sibson, n, delta, 1e6)
+
+    assert not all(each.survived for each in attack(replace(theorem, function=information_left_out), 0.05))
 
 
 def test_an_algorithm_that_chooses_must_pay():

@@ -6,6 +6,7 @@
 from genbounds.worlds.attack import attack
 from genbounds.worlds.attacks import WORLDS, attacks
 from genbounds.worlds.bernoulli_universality import BernoulliUniversality
+from genbounds.worlds.closed_form_battery import absolute_problem, path_problem, points_problem, squared_problem
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
 from genbounds.worlds.failures import (
     Attack,
@@ -68,6 +69,7 @@ __all__ = [
     "NoisyGaussianMean",
     "Problem",
     "SupersampleLearning",
+    "absolute_problem",
     "adversarial_posteriors",
     "attack",
     "attacks",
@@ -92,6 +94,8 @@ __all__ = [
     "multinomial_law",
     "opposed_pairs",
     "output_gap_attack",
+    "path_problem",
+    "points_problem",
     "poisson_binomial_law",
     "problem_attack",
     "process_attack",
@@ -103,6 +107,7 @@ __all__ = [
     "shared_draws_attack",
     "shattered_points",
     "single_draw_attack",
+    "squared_problem",
     "subsample_attack",
     "supersample_problem",
     "tabulated",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.worlds.linear_gaussian import LinearGaussian, positive
+from genbounds.numerics.checks import positive
+from genbounds.worlds.linear_gaussian import LinearGaussian
 
 __all__ = ["GibbsGaussian"]
 

@@ -1,13 +1,13 @@
 """Noisy gradient descent on a quadratic loss: the world in which bounds along a trajectory have an exact truth."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.numerics.checks import count
-from genbounds.worlds.linear_gaussian import LinearGaussian, positive
+from genbounds.numerics.checks import count, positive
+from genbounds.worlds.linear_gaussian import LinearGaussian
 
 __all__ = ["LangevinQuadratic"]
 
@@ -82,20 +82,25 @@ class LangevinQuadratic(LinearGaussian):
         return self.n if self.batch is None else self.batch
 
     @property
-    def visited(self) -> NDArray[np.int64]:
+    def batch_indices(self) -> NDArray[np.int64]:
         """Batch that each step uses, shape (T,)."""
         return np.arange(self.steps) % (self.n // self._batch)
 
     @property
     def visits(self) -> NDArray[np.int64]:
         """How many steps use each batch, shape (n / b,)."""
-        return np.bincount(self.visited, minlength=self.n // self._batch)
+        return np.bincount(self.batch_indices, minlength=self.n // self._batch)
+
+    @property
+    def _earlier(self) -> NDArray[np.int64]:
+        """How many steps before each one used its batch, shape (T,)."""
+        return np.arange(self.steps) // (self.n // self._batch)
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """Weight of each example in W_T."""
         decay = (1 - 2 * self.step) ** np.arange(self.steps - 1.0, -1.0, -1.0)
-        means = 2 * self.step * np.bincount(self.visited, weights=decay, minlength=len(self.visits))
+        means = 2 * self.step * np.bincount(self.batch_indices, weights=decay, minlength=len(self.visits))
         return np.repeat(means / self._batch, self._batch)
 
     @property
@@ -123,7 +128,7 @@ class LangevinQuadratic(LinearGaussian):
         means = samples.reshape(len(samples), -1, self._batch, self.dimension).mean(axis=2)
         output = np.zeros((len(samples), self.dimension))
         noise = math.sqrt(2 * self.step / self.inverse_temperature)
-        for batch in self.visited:
+        for batch in self.batch_indices:
             output -= 2 * self.step * (output - means[:, batch])
             output += noise * generator.standard_normal(output.shape)
         return output
@@ -140,7 +145,51 @@ class LangevinQuadratic(LinearGaussian):
         rate = self.step * self.inverse_temperature * self.dimension * self.scale**2
         return self.steps * rate / (self._batch * (self.n - 1)) if self.n > 1 else math.inf
 
+    # What bounds along the path take, one number for each step. The gradient of example i is 2 (w - Z_i).
+
     @property
-    def gradient_variance(self) -> float:
-        """Expected unbiased variance of the examples' gradients at any w, sum abs(g_i - mean)^2 / (n - 1): 4 d s^2."""
-        return 4 * self.dimension * self.scale**2
+    def step_sizes(self) -> NDArray[np.float64]:
+        """Step size eta of each step, shape (T,)."""
+        return np.full(self.steps, self.step)
+
+    @property
+    def noise_scales(self) -> NDArray[np.float64]:
+        """Standard deviation sqrt(2 eta / beta) of each step's noise, shape (T,)."""
+        return np.full(self.steps, math.sqrt(2 * self.step / self.inverse_temperature))
+
+    @property
+    def batch_sizes(self) -> NDArray[np.int64]:
+        """Examples b in each step's batch, shape (T,)."""
+        return np.full(self.steps, self._batch)
+
+    @property
+    def gradient_variances(self) -> NDArray[np.float64]:
+        """Expected unbiased variance of the gradients within the sample, 4 d s^2 at every step, shape (T,)."""
+        return np.full(self.steps, 4 * self.dimension * self.scale**2)
+
+    @property
+    def gradient_spreads(self) -> NDArray[np.float64]:
+        """E abs(g_t - c_t)^2 with the best centre that knows the path so far, shape (T,).
+
+        k visits have shown the mean of a batch, of variance s^2 / b, with precision 2 eta beta each. The other batches
+        tell nothing about it: this is also the spread about the best centre that knows them.
+        """
+        seen = 2 * self.step * self.inverse_temperature * self._earlier
+        return 4 * self.dimension / (self._batch / self.scale**2 + seen)
+
+    @property
+    def centred_gradient_norms(self) -> NDArray[np.float64]:
+        """E abs(g_{t,i} - c_{t,i})^2 with the best centre that knows the path and the other examples, shape (T,).
+
+        k visits have shown the example, of variance s^2, with precision 2 eta beta / b^2 each.
+        """
+        seen = 2 * self.step * self.inverse_temperature * self._earlier / self._batch**2
+        return 4 * self.dimension / (1 / self.scale**2 + seen)
+
+    @property
+    def squared_gradient_norms(self) -> NDArray[np.float64]:
+        """E of the average over the batch of abs(g_{t,i})^2 at the weights so far, shape (T,)."""
+        before = [replace(self, steps=t) for t in range(1, self.steps)]
+        seen = [world.weights[batch * self._batch] for world, batch in zip(before, self.batch_indices[1:], strict=True)]
+        spread = [world.loss_variance - 2 * g * self.scale**2 for world, g in zip(before, seen, strict=True)]
+        return 4 * self.dimension * np.array([self.scale**2, *spread])

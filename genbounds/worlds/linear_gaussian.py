@@ -8,35 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import lambertw
 
-from genbounds.numerics.checks import Float64, count, nonnegative
+from genbounds.numerics.checks import Float64, count, nonnegative, positive
 
-__all__ = ["LinearGaussian", "positive"]
-
-
-def positive(name: str, value: float) -> float:
-    """Return `value` as a float, positive and finite.
-
-    Parameters
-    ----------
-    name : str
-        Argument's name, for the error.
-    value : float
-        Value to check.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    ValueError
-        If it is NaN, not positive or infinite.
-    """
-    number = float(nonnegative(name, value))
-    if not 0 < number < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}. Take a limit by a small or large value.")
-    return number
+__all__ = ["LinearGaussian"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from genbounds.theorems import Assumption
 from genbounds.worlds.failures import MARGIN, Attack
 
 __all__ = ["PROBLEMS", "Problem", "problem_attack", "problems"]
@@ -28,11 +29,14 @@ class Problem:
     truths : mapping of str to object
         From what a theorem may bound (`genbounds.theorems.quantities`) to its exact value, in the same shape as what a
         theorem makes of the quantities.
+    breaks : frozenset of Assumption
+        Assumptions that do not hold here: theorems that rest on one of them are not tried.
     """
 
     name: str
     quantities: Mapping[str, Any]
     truths: Mapping[str, Any]
+    breaks: frozenset[Assumption] = frozenset()
 
 
 #: Functions that yield problems. They are called anew for each theorem: keep what is costly in a cache.

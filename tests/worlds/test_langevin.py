@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbounds.worlds import LangevinQuadratic
@@ -67,11 +67,49 @@ def test_the_held_out_divergence_is_that_of_the_two_paths():
     assert world.held_out_divergence == pytest.approx(np.mean(expected), rel=1e-11)
 
 
-def test_gradient_variance():
+def test_gradient_variances():
     world = LangevinQuadratic(3, 5, 1.2, step=0.2, inverse_temperature=7.0, steps=5)
     gradients = -2 * world.sample(np.random.default_rng(0), 20_000)  # at w = 0, and the same spread everywhere
     spread = gradients.var(axis=1, ddof=1).sum(axis=1)
-    assert abs(spread.mean() - world.gradient_variance) < 4 * spread.std() / math.sqrt(len(spread))
+    assert abs(spread.mean() - world.gradient_variances[0]) < 4 * spread.std() / math.sqrt(len(spread))
+
+
+def unexplained(form, known):
+    """Mean squared distance of a form in independent variables from the best linear function of known ones."""
+    if len(known):
+        form = form - np.linalg.lstsq(known.T, form, rcond=None)[0] @ known
+    return form @ form
+
+
+@settings(max_examples=15)
+@given(langevin)
+def test_moments_of_gradients_are_those_of_projections(world):
+    """Every gradient is a linear form in the examples and the noise; the best centre is a projection."""
+    n, T, b, d = world.n, world.steps, world.batch, world.dimension
+    weights = np.zeros((T + 1, n + T))
+    for t in range(T):
+        start = t % (n // b) * b
+        batch = np.zeros(n + T)
+        batch[start : start + b] = world.scale / b
+        single = np.zeros(n + T)
+        single[start] = world.scale
+        others = np.delete(np.eye(n, n + T), start, axis=0)
+        gradient = 2 * (weights[t] - batch)
+        assert world.gradient_spreads[t] == pytest.approx(d * unexplained(gradient, weights[1 : t + 1]), rel=1e-6)
+        others_and_path = np.vstack([others, weights[1 : t + 1]])
+        best = d * unexplained(2 * (weights[t] - single), others_and_path)
+        assert world.centred_gradient_norms[t] == pytest.approx(best, rel=1e-6)
+        plain = 4 * d * np.square(weights[t] - single).sum()
+        assert world.squared_gradient_norms[t] == pytest.approx(plain, rel=1e-9)
+        weights[t + 1] = weights[t] - world.step * gradient
+        weights[t + 1, n + t] += world.noise_scales[t]
+
+
+@given(langevin)
+def test_what_steps_tell_adds_up_to_the_information_in_the_path(world):
+    """The chain rule telescopes: d/2 ln(1 + eta^2 m_t / (d s_t^2)), summed, is exact for Gaussian gradients."""
+    ratio = np.square(world.step_sizes / world.noise_scales) * world.gradient_spreads / world.dimension
+    assert world.dimension / 2 * np.log1p(ratio).sum() == pytest.approx(world.trajectory_information, rel=1e-10)
 
 
 def test_figures():

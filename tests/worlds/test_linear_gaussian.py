@@ -209,7 +209,10 @@ def test_scaling_the_data_and_the_noise(d, n, scale, noise):
         (lambda: GaussianMean(1, 3, math.inf), "scale must be positive and finite, got inf"),
         (lambda: NoisyGaussianMean(1, 3, 1.0, noise=math.nan), "noise must be a number"),
         (lambda: LangevinQuadratic(1, 4, 1.0, 1.0, 1.0, 3), "step must be strictly between 0 and 1, got 1.0"),
-        (lambda: LangevinQuadratic(1, 4, 1.0, 0.1, -1.0, 3), "inverse_temperature must be non-negative, got -1.0"),
+        (
+            lambda: LangevinQuadratic(1, 4, 1.0, 0.1, -1.0, 3),
+            "inverse_temperature must be positive and finite, got -1.0",
+        ),
         (lambda: LangevinQuadratic(1, 4, 1.0, 0.1, 1.0, 0), "steps must be a whole number of at least 1"),
         (lambda: LangevinQuadratic(1, 4, 1.0, 0.1, 1.0, 3, batch=3), "batch must divide n=4, got 3"),
         (lambda: GaussianMean(2, 3, 1.0).absolute_gap, "dimension must be 1 for the absolute loss, got 2"),

@@ -44,6 +44,7 @@ def two_problems(monkeypatch):
         yield Problem("none", {"width": 0.0}, {GAP: 0.0})
         yield Problem("another truth", {"width": 1.0}, {SUPERSAMPLE_GAP: 10.0})
         yield Problem("another quantity", {"height": 1.0}, {GAP: 10.0})
+        yield Problem("outside its conditions", {"width": 1.0}, {GAP: 10.0}, frozenset(BOUND.assumes))
 
     found.append(some)
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from genbounds.information.ensembles import EnsembleTraining
+from genbounds.information.limits import Design
 from genbounds.information.masks import draw_masks, generator
 from genbounds.information.records import Supersamples
 from genbounds.information.trainings import DTYPES
@@ -101,7 +102,7 @@ def supersample_experiment(
     *,
     supersamples: int = 5,
     masks: int = 30,
-    balanced: bool = True,
+    design: Design = "pairs",
     classes: Sequence[int] | None = None,
     label_noise: float = 0.0,
     network: str | None = None,
@@ -131,8 +132,8 @@ def supersample_experiment(
         Examples that each training sees; a supersample holds 2n.
     supersamples, masks : int
         How many; `masks` is the number of trainings on each supersample.
-    balanced : bool
-        Whether masks come in pairs, U and 1 - U.
+    design : {"pairs", "independent"}
+        How masks are drawn: in pairs U and 1 - U, or each by itself.
     classes : sequence of int, optional
         Classes to keep.
     label_noise : float
@@ -186,7 +187,7 @@ def supersample_experiment(
         source, n, count=supersamples, classes=classes, label_noise=label_noise, seed=seed
     )
     numbers = range(supersamples)
-    bits = np.stack([draw_masks(masks, n, seed=seed, supersample=number, balanced=balanced) for number in numbers])
+    bits = np.stack([draw_masks(masks, n, seed=seed, supersample=number, design=design) for number in numbers])
     how: dict[str, Any] = {"device": device, "dtype": dtype}
     if function is not None:
         kind, how["function"] = "train_by_function", function
@@ -219,7 +220,7 @@ def supersample_experiment(
         "n": n,
         "supersamples": supersamples,
         "masks": masks,
-        "balanced": balanced,
+        "design": design,
         "classes": None if classes is None else list(classes),
         "label noise": label_noise,
         "seed": seed,

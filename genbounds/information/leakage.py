@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 
 from genbounds.numerics import Float64, confidence, count, nonnegative, round_up
 from genbounds.numerics.checks import positive
-from genbounds.theorems import Assumption, theorem
+from genbounds.theorems import Assumption, Free, theorem
 from genbounds.theorems.quantities import GAP, OUTPUT_GAP
 
 __all__ = ["esposito", "issa", "issa_average"]
 
 _BOUNDED = (Assumption.INDEPENDENT_SAMPLE, Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.INFORMATION_NOT_ESTIMATED)
+_ALPHA = Free("alpha", 1.0, np.inf, "A small order has less information, a large one loses less to delta.")
 
 
 @theorem(
@@ -84,6 +85,7 @@ def issa(leakage: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
     assumes=_BOUNDED,
     reference="EspositoGastparIssa2021",
     locator="bound by Sibson's mutual information, with Hoeffding's inequality",
+    parameters=(_ALPHA,),
 )
 def esposito(sibson: ArrayLike, n: ArrayLike, delta: ArrayLike, alpha: ArrayLike) -> Float64:
     """Bound the gap of the output by Sibson's information of order alpha between the sample and it.
@@ -102,7 +104,7 @@ def esposito(sibson: ArrayLike, n: ArrayLike, delta: ArrayLike, alpha: ArrayLike
     delta : array_like
         Probability with which the bound may fail, in (0, 1).
     alpha : array_like
-        The order that `sibson` has, above 1 and finite; `issa` is the limit.
+        Free, in (1, inf): the order that `sibson` has. `issa` is the limit.
 
     Returns
     -------
@@ -134,11 +136,7 @@ def esposito(sibson: ArrayLike, n: ArrayLike, delta: ArrayLike, alpha: ArrayLike
     ('0.060736', '0.046808')
     """
     sibson, delta = nonnegative("sibson", sibson, "Pass nats."), confidence("delta", delta)
-    alpha = positive("alpha", alpha, "Use issa for the limit at infinity.")
-    if np.any(alpha <= 1):
-        raise ValueError(
-            f"alpha must be above 1, got {np.min(alpha).item()!r}. Use xu_raginsky_tail for its limit at 1."
-        )
+    alpha = _ALPHA.check(alpha)
     cost = -(alpha / (alpha - 1)) * np.log(delta)
     return np.minimum(round_up(np.sqrt((sibson + (np.log(2.0) + cost)) / (2 * count("n", n))), 12), 1.0)[()]
 

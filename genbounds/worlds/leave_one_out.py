@@ -67,27 +67,27 @@ class LeaveOneOutLearning:
     def _mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return (self.kernel * values).sum(axis=(1, 2)) / (self.n + 1)
 
-    @property
+    @cached_property
     def train_risk(self) -> NDArray[np.float64]:
         """Expected average loss on the examples trained on, shape (k^(n + 1),)."""
         return self._mean(self._kept_losses)
 
-    @property
+    @cached_property
     def risk(self) -> NDArray[np.float64]:
         """Expected loss on the example left out, shape (k^(n + 1),)."""
         return self._mean(self._losses)
 
-    @property
+    @cached_property
     def gaps(self) -> NDArray[np.float64]:
         """Expected loss on the example left out minus average loss on the others, with its sign, shape (k^(n + 1),)."""
         return self._mean(self._losses - self._kept_losses)
 
-    @property
+    @cached_property
     def squared_gaps(self) -> NDArray[np.float64]:
         """Expected square of loss on the example left out minus average loss on the others, shape (k^(n + 1),)."""
         return self._mean((self._losses - self._kept_losses) ** 2)
 
-    @property
+    @cached_property
     def loo_cmi(self) -> Float64:
         """Information of the output about which example was left out, shape (k^(n + 1),)."""
         return mutual_information(self.kernel / (self.n + 1))

@@ -116,22 +116,22 @@ class Learning:
         """Risk minus empirical risk of each hypothesis on each sample, shape (k^n, h)."""
         return self.world.risks - sample_risks(self.world, self.samples)
 
-    @property
+    @cached_property
     def train_risk(self) -> np.float64:
         """Expected empirical risk of the output."""
         return (self.joint * sample_risks(self.world, self.samples)).sum()
 
-    @property
+    @cached_property
     def risk(self) -> np.float64:
         """Expected risk of the output."""
         return self.joint.sum(axis=0) @ self.world.risks
 
-    @property
+    @cached_property
     def gap(self) -> np.float64:
         """Expected risk minus empirical risk of the output, with its sign."""
         return (self.joint * self.output_gaps).sum()
 
-    @property
+    @cached_property
     def squared_gap(self) -> np.float64:
         """Expected square of risk minus empirical risk of the output."""
         return (self.joint * self.output_gaps**2).sum()
@@ -173,12 +173,12 @@ class Learning:
         """Relative entropy of the product of the laws of S and W to their joint law; may be infinite."""
         return lautum_information(self.joint)
 
-    @property
+    @cached_property
     def symmetrised_information(self) -> Float64:
         """I(S;W) plus the lautum information; may be infinite."""
         return self.mutual_information + self.lautum
 
-    @property
+    @cached_property
     def leakage(self) -> Float64:
         """Maximal leakage from S to W."""
         return maximal_leakage(self.kernel)
@@ -229,22 +229,22 @@ class Learning:
         """Joint law of U_i and the loss on the first point of pair i, shape (n, 2, values)."""
         return self._law(first_losses(self.world))
 
-    @property
+    @cached_property
     def e_mi(self) -> Float64:
         """Information of both losses on a pair about which of its points was trained on, shape (n,)."""
         return mutual_information(self.loss_pair_laws)
 
-    @property
+    @cached_property
     def ld_mi(self) -> Float64:
         """Information of the difference of the losses on a pair about which point was trained on, shape (n,)."""
         return mutual_information(self.loss_difference_laws)
 
-    @property
+    @cached_property
     def single_loss_mi(self) -> Float64:
         """Information of the loss on a pair's first point about whether it was trained on, shape (n,)."""
         return mutual_information(self.first_loss_laws)
 
-    @property
+    @cached_property
     def squared_differences(self) -> NDArray[np.float64]:
         """Expected squared difference of the losses on each pair, shape (n,)."""
         losses = self.world.losses.T

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.worlds.finite import FiniteWorld
+from genbounds.worlds.finite import FiniteWorld, classification
+from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
+from genbounds.worlds.samples import Learning
 
 try:
     from hypothesis import strategies as st
@@ -21,7 +23,15 @@ except ImportError as error:
         "Install it with: pip install 'genbounds[test]'."
     ) from error
 
-__all__ = ["bernoulli_means", "distributions", "finite_worlds", "gibbs_inputs"]
+__all__ = [
+    "bernoulli_means",
+    "classification_worlds",
+    "distributions",
+    "finite_worlds",
+    "gibbs_inputs",
+    "learners",
+    "learnings",
+]
 
 
 def distributions(size: int) -> st.SearchStrategy[NDArray[np.float64]]:
@@ -68,6 +78,102 @@ def finite_worlds(draw: st.DrawFn, max_points: int = 4, max_hypotheses: int = 5,
         losses=np.reshape(losses, (hypotheses, points)),
         prior=draw(distributions(hypotheses)),
     )
+
+
+@st.composite
+def classification_worlds(draw: st.DrawFn, max_points: int = 4, labels: int = 2) -> FiniteWorld:
+    """Return a strategy for small labelled problems, with noisy labels and clean ones.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    max_points : int
+        Largest number of points; each of them has an input, which it may share with others, and a label.
+    labels : int
+        Number of labels.
+
+    Returns
+    -------
+    FiniteWorld
+        A world with at most eight classifiers; call the strategy without `draw`.
+    """
+    points = draw(st.integers(2, max_points))
+    inputs = draw(st.lists(st.integers(0, 2), min_size=points, max_size=points))
+    answers = st.lists(st.integers(0, labels - 1), min_size=3, max_size=3)
+    classifiers = draw(st.lists(answers, min_size=2, max_size=8, unique_by=tuple))
+    return classification(
+        probabilities=draw(distributions(points)),
+        inputs=inputs,
+        labels=draw(st.lists(st.integers(0, labels - 1), min_size=points, max_size=points)),
+        classifiers=classifiers,
+        prior=draw(distributions(len(classifiers))),
+    )
+
+
+@st.composite
+def learners(draw: st.DrawFn, world: FiniteWorld, n: int) -> Learner:
+    """Return a strategy for learners in a world, from those that learn nothing to those that tell the sample.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    world : FiniteWorld
+        Where they learn.
+    n : int
+        Examples in a sample.
+
+    Returns
+    -------
+    callable
+        A learner; call the strategy without `draw`.
+    """
+    hypotheses, samples = len(world.prior), len(world.probabilities) ** n
+    rows = st.lists(st.integers(0, 4), min_size=hypotheses, max_size=hypotheses).filter(any)
+    # One row for all samples or a few for them in turn: a row for each would be slow to draw and to shrink.
+    tables = st.lists(rows, min_size=1, max_size=5).map(lambda table: np.resize(table, (samples, hypotheses)))
+    return draw(
+        st.one_of(
+            st.sampled_from([erm, first_erm, memoriser]),
+            distributions(hypotheses).map(constant),
+            st.sampled_from([0.01, 0.5, 1.0, 5.0, 100.0]).map(Gibbs),
+            st.sampled_from([0.1, 0.5, 0.9]).map(lambda rate: blurred(erm, rate)),
+            tables.map(lambda table: tabulated(table / table.sum(axis=1, keepdims=True))),
+        )
+    )
+
+
+@st.composite
+def learnings(draw: st.DrawFn, max_points: int = 4, max_n: int = 3, zero_one: bool = False) -> Learning:
+    """Return a strategy for learners at work, with every quantity of information exact.
+
+    To attack a bound of your own, compare it with `gap`, or with the gaps of `genbounds.worlds.SupersampleLearning`.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    max_points, max_n : int
+        Largest numbers of points and of examples in a sample.
+    zero_one : bool
+        Whether losses are 0 or 1 only.
+
+    Returns
+    -------
+    Learning
+        A learner in a world; call the strategy without `draw`.
+
+    Examples
+    --------
+    >>> from hypothesis import find, settings
+    >>> learning = find(learnings(), lambda found: found.gap > 0.3, settings=settings(database=None))
+    >>> bool(learning.mutual_information >= 2 * learning.n * learning.gap**2)
+    True
+    """
+    world = draw(st.one_of(finite_worlds(max_points, zero_one=zero_one), classification_worlds(max_points)))
+    n = draw(st.integers(1, max_n))
+    return Learning(world, draw(learners(world, n)), n)
 
 
 def bernoulli_means(max_draws: int = 12) -> st.SearchStrategy[NDArray[np.float64]]:

@@ -90,31 +90,31 @@ class SupersampleLearning:
         """Losses of the hypotheses on both points of each pair, shape (m, n, 2, h)."""
         return self.world.losses.T[self.points]
 
-    @property
+    @cached_property
     def train_risk(self) -> NDArray[np.float64]:
         """Expected average loss on the points trained on, shape (m,)."""
         return (self.individual_kernels * self._pair_losses).sum(axis=(1, 2, 3)) / (2 * self.n)
 
-    @property
+    @cached_property
     def risk(self) -> NDArray[np.float64]:
         """Expected average loss on the ghosts, shape (m,)."""
         return (self.individual_kernels * self._pair_losses[:, :, ::-1]).sum(axis=(1, 2, 3)) / (2 * self.n)
 
-    @property
+    @cached_property
     def gaps(self) -> NDArray[np.float64]:
         """Expected average loss on the ghosts minus that on the points trained on, with its sign, shape (m,)."""
         steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
         kernels = self.individual_kernels
         return ((kernels[:, :, 0] - kernels[:, :, 1]) * steps).sum(axis=(1, 2)) / (2 * self.n)
 
-    @property
+    @cached_property
     def squared_gaps(self) -> NDArray[np.float64]:
         """Expected square of average loss on the ghosts minus that on the points trained on, shape (m,)."""
         steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
         gaps = np.einsum("ui,mih->muh", 1 - 2 * self.masks, steps) / self.n
         return (self.kernel * gaps**2).sum(axis=(1, 2)) / len(self.masks)
 
-    @property
+    @cached_property
     def squared_differences(self) -> NDArray[np.float64]:
         """Expected squared difference of the losses on each pair, shape (m, n)."""
         steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
@@ -153,27 +153,27 @@ class SupersampleLearning:
         """Joint law of U_i and the loss on the first point of pair i, shape as `loss_pair_laws`."""
         return self._laws(first_losses(self.world))
 
-    @property
+    @cached_property
     def cmi(self) -> Float64:
         """Information of the output about the mask, shape (m,)."""
         return mutual_information(self.kernel / len(self.masks))
 
-    @property
+    @cached_property
     def individual_cmi(self) -> Float64:
         """Information of the output about each U_i, shape (m, n)."""
         return mutual_information(self.individual_kernels / 2)
 
-    @property
+    @cached_property
     def f_cmi(self) -> Float64:
         """Information of both predictions on each pair about which point was trained on, shape (m, n)."""
         return mutual_information(self.prediction_pair_laws)
 
-    @property
+    @cached_property
     def e_cmi(self) -> Float64:
         """Information of both losses on each pair about which point was trained on, shape (m, n)."""
         return mutual_information(self.loss_pair_laws)
 
-    @property
+    @cached_property
     def ld_cmi(self) -> Float64:
         """Information of the difference of the losses on each pair about which point was trained on, same shape."""
         return mutual_information(self.loss_difference_laws)

@@ -5,6 +5,7 @@ imported by their own names: `supersamples`, `ensembles`, `langevin` and `repres
 """
 
 from genbounds.information.boxes import box_limits
+from genbounds.information.chaining import asadi
 from genbounds.information.contraction import (
     channel_contraction,
     composed_contraction,
@@ -23,6 +24,13 @@ from genbounds.information.individual import (
     rodriguez_galvez_wasserstein,
 )
 from genbounds.information.lautum import lautum_gap
+from genbounds.information.layers import (
+    contracted_gibbs,
+    contracted_gibbs_labels,
+    contracted_information,
+    hierarchical_information,
+    hierarchical_wasserstein,
+)
 from genbounds.information.leakage import esposito, issa, issa_average
 from genbounds.information.limits import information_limits, mean_limit, population_gap_limit, population_risk_limit
 from genbounds.information.masks import draw_masks
@@ -31,6 +39,7 @@ from genbounds.information.nearest_neighbours import nearest_neighbours
 from genbounds.information.paths import path_information
 from genbounds.information.privacy import private_information, private_leakage
 from genbounds.information.records import Supersamples
+from genbounds.information.slicing import nadjahi, nadjahi_distortion, quantised_information
 from genbounds.information.trajectories import haghifam, li_luo_qiao, negrea, pensia, wang_gao_calmon
 from genbounds.information.virtual_noise import neu, wang_mao
 
@@ -39,11 +48,15 @@ __all__ = [
     "Supersamples",
     "UpperLimit",
     "aminian",
+    "asadi",
     "box_limits",
     "bu_zou_veeravalli",
     "bu_zou_veeravalli_cgf",
     "channel_contraction",
     "composed_contraction",
+    "contracted_gibbs",
+    "contracted_gibbs_labels",
+    "contracted_information",
     "dobrushin_coefficient",
     "draw_masks",
     "dropout_contraction",
@@ -54,6 +67,8 @@ __all__ = [
     "gibbs_gap",
     "gibbs_gap_sub_gaussian",
     "haghifam",
+    "hierarchical_information",
+    "hierarchical_wasserstein",
     "information_limits",
     "issa",
     "issa_average",
@@ -61,6 +76,8 @@ __all__ = [
     "li_luo_qiao",
     "mean_limit",
     "miller_madow",
+    "nadjahi",
+    "nadjahi_distortion",
     "nearest_neighbours",
     "negrea",
     "neu",
@@ -71,6 +88,7 @@ __all__ = [
     "population_risk_limit",
     "private_information",
     "private_leakage",
+    "quantised_information",
     "rodriguez_galvez_total_variation",
     "rodriguez_galvez_wasserstein",
     "wang_gao_calmon",

@@ -150,3 +150,13 @@ class Assumption(Enum):
         "The contraction coefficient is one of the network's noise, for all weights that the algorithm can put out and "
         "all laws of what goes into the noisy layers."
     )
+    CHAIN_OF_PARTITIONS = (
+        "The partitions of the hypotheses, and a representative of each cell, were fixed without looking at the n "
+        "examples; each partition refines the one before, the last has single hypotheses; and the loss of one "
+        "hypothesis less that of another, on a fresh example and less its mean, is sub-Gaussian with their distance as "
+        "parameter."
+    )
+    SLICE_INDEPENDENT_OF_SAMPLE = (
+        "What the information is conditional on, such as a random subspace and a quantiser, was drawn independently of "
+        "the n examples."
+    )

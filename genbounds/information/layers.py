@@ -127,8 +127,8 @@ def hierarchical_wasserstein(
     ----------
     layer_distances : array_like, shape (..., n)
         E W1 between the laws of (T_{l,i}, Y_i) and (T_l, Y) given W, for each example, or an upper bound of it, in
-        [0, inf]. The distance of two points is d(t, t') + d(y, y'), or the root of the sum of their squares. Leading
-        axes may stand for layers.
+        [0, inf]. The distance of two points is d(t, t') + d(y, y'), or the root of the sum of their squares, or the
+        larger of the two. Leading axes may stand for layers.
     output_lipschitz : array_like, shape (...)
         rho, the Lipschitz constant of the loss in (output, label), in that metric, in [0, inf].
     remaining_lipschitz : array_like, shape (...)

@@ -38,6 +38,8 @@ from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.noisy_bits import NoisyBits
 from genbounds.worlds.noisy_bits_battery import random_batches_problem
+from genbounds.worlds.noisy_networks import NoisyNetwork, label_memoriser, majority_label
+from genbounds.worlds.noisy_networks_battery import flipped_bit, random_network
 from genbounds.worlds.output_gaps import output_gap_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
@@ -67,6 +69,7 @@ __all__ = [
     "LinearGaussian",
     "NoisyBits",
     "NoisyGaussianMean",
+    "NoisyNetwork",
     "Problem",
     "SupersampleLearning",
     "absolute_problem",
@@ -81,14 +84,17 @@ __all__ = [
     "count_vectors",
     "erm",
     "first_erm",
+    "flipped_bit",
     "fresh_draws_attack",
     "gap_seeking",
     "gibbs_attack",
     "gibbs_posteriors",
     "hypothesis_attack",
     "kl_divergence",
+    "label_memoriser",
     "leave_one_out_problem",
     "lone_predictor",
+    "majority_label",
     "memorised_coins_attack",
     "memoriser",
     "multinomial_law",
@@ -100,6 +106,7 @@ __all__ = [
     "problem_attack",
     "process_attack",
     "random_batches_problem",
+    "random_network",
     "ranks",
     "renyi_attack",
     "sample_problem",

@@ -169,6 +169,7 @@ def train_ensemble(
     members: Tensor,
     seeds: Sequence[int],
     training: EnsembleTraining,
+    classes: int,
 ) -> Callable[[Tensor], Tensor]:
     """Train K networks at once, each on its own examples; up to rounding as if each were trained alone.
 
@@ -186,6 +187,8 @@ def train_ensemble(
         Seed of each training: its initial weights and the order of its examples.
     training : EnsembleTraining
         How.
+    classes : int
+        Number of classes, each of which the networks give a score.
 
     Returns
     -------
@@ -195,7 +198,7 @@ def train_ensemble(
     Raises
     ------
     ValueError
-        If the networks cannot be trained together, or have too few outputs for the classes.
+        If the networks cannot be trained together, or have another number of outputs.
     """
     dtype = inputs.dtype if inputs.is_floating_point() else torch.get_default_dtype()
     networks = [initial_network(build, seed, dtype).to(inputs.device) for seed in seeds]
@@ -203,7 +206,7 @@ def train_ensemble(
     weights, buffers = stack_module_state(networks)
     network = networks[0]
     forward = _layers(network) or _mapped(network)
-    _require_scores(network, forward, weights, buffers, inputs[members[:, :1]], int(targets.max()) + 1)
+    _require_scores(network, forward, weights, buffers, inputs[members[:, :1]], classes)
     optimiser = training.prepare([weight for weight in weights.values() if weight.requires_grad])
     orders = zip(*(epoch_orders(seed, members.shape[1], training) for seed in seeds), strict=True)
     for order in orders:
@@ -295,8 +298,8 @@ def _require_scores(
             f"model must be one that torch.func.vmap can run, got {type(network).__name__}: {error} "
             "Train one network at a time by a function of your own."
         ) from error
-    if len(shape) != 3 or shape[:2] != batch.shape[:2] or shape[2] < classes:
+    if len(shape) != 3 or shape[:2] != batch.shape[:2] or shape[2] != classes:
         raise ValueError(
-            f"model must give a score for each of {classes} classes, got outputs of shape {shape[1:]} for one example. "
-            "Change its last layer."
+            f"model must give one score for each of {classes} classes, got outputs of shape {shape[1:]} for one "
+            "example. Change its last layer."
         )

@@ -183,19 +183,18 @@ def supersample_experiment(
     if function is not None and (network is not None or training is not None):
         raise ValueError("network and training must be left out with a function, which has its own. Drop them.")
     source = load_data(data)
-    inputs, targets = draw_supersamples(
-        source, n, count=supersamples, classes=classes, label_noise=label_noise, seed=seed
-    )
+    kept = np.unique(_labels(source)).tolist() if classes is None else list(classes)
+    inputs, targets = draw_supersamples(source, n, count=supersamples, classes=kept, label_noise=label_noise, seed=seed)
     numbers = range(supersamples)
     bits = np.stack([draw_masks(masks, n, seed=seed, supersample=number, design=design) for number in numbers])
-    how: dict[str, Any] = {"device": device, "dtype": dtype}
+    how: dict[str, Any] = {"classes": len(kept), "device": device, "dtype": dtype}
     if function is not None:
         kind, how["function"] = "train_by_function", function
     else:
         kind, how["network"] = "train_together", network or MLP
         how["training"] = asdict(training or EnsembleTraining())
         if network is None and arguments is None:
-            arguments = {"inputs": math.prod(inputs.shape[3:]), "classes": int(targets.max()) + 1}
+            arguments = {"inputs": math.prod(inputs.shape[3:]), "classes": len(kept)}
     how["arguments"] = dict(arguments or {})
     how["code"] = _code_sha256(load_factory(function or how["network"]))
     tasks = {
@@ -221,7 +220,7 @@ def supersample_experiment(
         "supersamples": supersamples,
         "masks": masks,
         "design": design,
-        "classes": None if classes is None else list(classes),
+        "labels": kept,
         "label noise": label_noise,
         "seed": seed,
         **how,

@@ -26,6 +26,7 @@ def train_together(
     seed: int,
     network: str,
     arguments: Mapping[str, Any],
+    classes: int,
     training: Mapping[str, Any],
     device: str,
     dtype: str,
@@ -47,6 +48,8 @@ def train_together(
         What builds the network.
     arguments : mapping
         Its keyword arguments.
+    classes : int
+        Number of classes.
     training : mapping
         Fields of `EnsembleTraining`.
     device, dtype : str
@@ -65,7 +68,13 @@ def train_together(
     members = _members(masks).to(device)
     with one_thread():
         predict = train_ensemble(
-            lambda: build_model(factory, arguments), pool, labels, members, seeds, EnsembleTraining(**training)
+            lambda: build_model(factory, arguments),
+            pool,
+            labels,
+            members,
+            seeds,
+            EnsembleTraining(**training),
+            classes,
         )
         return _result(predict(pool).argmax(2), masks)
 
@@ -78,6 +87,7 @@ def train_by_function(
     seed: int,
     function: str,
     arguments: Mapping[str, Any],
+    classes: int,
     device: str,
     dtype: str,
     **_: Any,
@@ -98,6 +108,8 @@ def train_by_function(
         What trains a model.
     arguments : mapping
         Its further keyword arguments.
+    classes : int
+        Number of classes.
     device, dtype : str
         Where, and in which type.
     **_ : object
@@ -117,11 +129,11 @@ def train_by_function(
             given = {"inputs": pool[members], "targets": labels[members], "seed": own, **arguments}
             with seeded(own):
                 model = call_factory(train, {**given, "device": device, "dtype": DTYPES[dtype]}, function)
-                found.append(_classes(model, pool, function))
+                found.append(_predicted(model, pool, classes, function))
     return _result(torch.stack(found), masks)
 
 
-def _classes(model: Any, pool: Tensor, function: str) -> Tensor:
+def _predicted(model: Any, pool: Tensor, classes: int, function: str) -> Tensor:
     if not callable(model):
         raise ValueError(
             f"function must return a callable from inputs to classes or scores, got a {type(model).__name__} from "
@@ -131,13 +143,15 @@ def _classes(model: Any, pool: Tensor, function: str) -> Tensor:
         model.eval()
     with torch.no_grad():
         output = torch.as_tensor(model(pool)).cpu()
-    classes = output.argmax(1) if output.ndim == 2 and output.is_floating_point() else output
-    if classes.shape != (len(pool),) or classes.is_floating_point() or classes.dtype == torch.bool:
+    if output.is_floating_point() and output.shape == (len(pool), classes):
+        return output.argmax(1)
+    whole = not (output.is_floating_point() or output.is_complex() or output.dtype == torch.bool)
+    if not whole or output.shape != (len(pool),) or bool(((output < 0) | (output >= classes)).any()):
         raise ValueError(
-            f"function must return a callable to class indices (m,) or scores (m, classes), got {output.dtype} of "
-            f"shape {tuple(output.shape)} for {len(pool)} inputs from {function}. Return one of these."
+            f"function must return a callable to class indices (m,) below {classes} or scores (m, {classes}), got "
+            f"{output.dtype} of shape {tuple(output.shape)} for {len(pool)} inputs from {function}. Return either."
         )
-    return classes.to(torch.int64)
+    return output.to(torch.int64)
 
 
 def _pool(inputs: NDArray[Any], targets: NDArray[np.int64], device: str, dtype: str) -> tuple[Tensor, Tensor]:

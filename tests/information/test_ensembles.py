@@ -66,7 +66,7 @@ class Gated(nn.Module):
 
 def tied():
     layer = nn.Linear(6, 6)
-    return nn.Sequential(layer, nn.Tanh(), layer)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(6, 3))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def tied():
 def test_together_as_alone(build, shape, training):
     inputs, targets, members = problem(shape)
     seeds = [11, 12, 13, 14]
-    scores = train_ensemble(build, inputs, targets, members, seeds, training)(inputs)
+    scores = train_ensemble(build, inputs, targets, members, seeds, training, 3)(inputs)
     for row, seed in enumerate(seeds):
         wanted = alone(build, inputs, targets, members[row], seed, training)(inputs)
         torch.testing.assert_close(scores[row], wanted, rtol=1e-7, atol=1e-9)
@@ -116,7 +116,7 @@ def test_each_training_has_its_own_seed():
     inputs, targets, members = problem()
     training = EnsembleTraining(epochs=3, batch_size=4)
     same = members[:1].expand(3, -1)
-    scores = train_ensemble(lambda: mlp(6, 3, 5), inputs, targets, same, [1, 2, 1], training)(inputs)
+    scores = train_ensemble(lambda: mlp(6, 3, 5), inputs, targets, same, [1, 2, 1], training, 3)(inputs)
     torch.testing.assert_close(scores[0], scores[2])
     assert not torch.allclose(scores[0], scores[1], atol=1e-3)
 
@@ -124,7 +124,7 @@ def test_each_training_has_its_own_seed():
 def test_batches_of_examples_do_not_matter(monkeypatch):
     inputs, targets, members = problem()
     predict = train_ensemble(
-        lambda: mlp(6, 3, 5), inputs, targets, members, range(4), EnsembleTraining(epochs=2, batch_size=4)
+        lambda: mlp(6, 3, 5), inputs, targets, members, range(4), EnsembleTraining(epochs=2, batch_size=4), 3
     )
     whole = predict(inputs)
     monkeypatch.setattr(ensembles, "_CHUNK", 3)
@@ -146,7 +146,7 @@ def test_global_state_is_left_alone():
     torch.manual_seed(5)
     threads = torch.get_num_threads()
     inputs, targets, members = problem()
-    train_ensemble(lambda: mlp(6, 3, 5), inputs, targets, members, range(4), EnsembleTraining(epochs=1))
+    train_ensemble(lambda: mlp(6, 3, 5), inputs, targets, members, range(4), EnsembleTraining(epochs=1), 3)
     torch.testing.assert_close(torch.rand(3), wanted)
     with one_thread():
         assert torch.get_num_threads() == 1
@@ -190,15 +190,24 @@ class Branching(nn.Module):
         ),
         (lambda: nn.Sequential(nn.Linear(6, 50), nn.Dropout(0.5), nn.Linear(50, 3)), "no dropout"),
         (Branching, "torch.func.vmap can run, got Branching"),
-        (lambda: mlp(6, 2), "a score for each of 3 classes"),
-        (lambda: nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), "a score for each of 3 classes"),
+        (lambda: mlp(6, 2), "one score for each of 3 classes"),
+        (lambda: mlp(6, 4), "one score for each of 3 classes"),
+        (lambda: nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)), "one score for each of 3 classes"),
     ],
-    ids=["batch norm", "batch norm without statistics", "dropout", "branching", "too few scores", "no scores"],
+    ids=[
+        "batch norm",
+        "batch norm without statistics",
+        "dropout",
+        "branching",
+        "too few scores",
+        "too many scores",
+        "no scores",
+    ],
 )
 def test_networks_that_cannot_be_trained_together(build, complaint):
     inputs, targets, members = problem()
     with pytest.raises(ValueError, match=complaint):
-        train_ensemble(build, inputs, targets, members, range(4), EnsembleTraining(epochs=1))
+        train_ensemble(build, inputs, targets, members, range(4), EnsembleTraining(epochs=1), 3)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ def halves(inputs, targets, seed, device, dtype):
     return lambda examples: torch.full((len(examples),), 0.5)
 
 
+def beyond(inputs, targets, seed, device, dtype):
+    return lambda examples: torch.full((len(examples),), 3)
+
+
 def batch_norm():
     return nn.Sequential(nn.Flatten(), nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
 '''
@@ -102,6 +106,7 @@ def test_what_is_recorded(data):
     assert len(record.provenance["tasks"]) == 4
     assert record.provenance["torch"] == [torch.__version__]
     assert record.provenance["arguments"] == {"inputs": 2, "classes": 3}
+    assert (record.provenance["labels"], record.provenance["classes"]) == ([0, 1, 2], 3)
 
 
 def test_each_network_is_the_one_trained_alone_on_what_its_mask_names(data):
@@ -114,7 +119,7 @@ def test_each_network_is_the_one_trained_alone_on_what_its_mask_names(data):
             picked = torch.tensor(np.stack([inputs[number, i, u] for i, u in enumerate(mask)]), dtype=torch.float64)
             labels = torch.tensor([int(targets[number, i, u]) for i, u in enumerate(mask)])
             seed = stream(task["seed"], "training", row).initial_seed()
-            predict = train_ensemble(lambda: mlp(2, 3), picked, labels, torch.arange(12)[None], [seed], QUICK)
+            predict = train_ensemble(lambda: mlp(2, 3), picked, labels, torch.arange(12)[None], [seed], QUICK, 3)
             pool = torch.tensor(inputs[number], dtype=torch.float64).flatten(0, 1)
             wanted = predict(pool)[0].argmax(1).reshape(12, 2)
             np.testing.assert_array_equal(record.predictions[number, first + row], wanted)
@@ -311,7 +316,8 @@ def test_refusals(data, changes, complaint):
     ("name", "complaint"),
     [
         ("nothing", "must return a callable from inputs to classes or scores, got a int"),
-        ("halves", "class indices"),
+        ("halves", r"class indices \(m,\) below 3 or scores \(m, 3\), got torch.float32"),
+        ("beyond", "below 3"),
         ("batch_norm", "arguments must fit"),
     ],
 )

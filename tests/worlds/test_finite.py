@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from genbounds.worlds import FiniteWorld, coins, finite, lone_predictor, shattered_points
+from genbounds.worlds import FiniteWorld, classification, coins, finite, lone_predictor, shattered_points
 from genbounds.worlds.strategies import finite_worlds
 
 
@@ -78,7 +78,45 @@ def test_weights_that_lost_their_digits_are_refused(monkeypatch):
 
 
 def test_a_world_can_be_written_down_again():
-    world = shattered_points(2)
+    world = classification([0.2, 0.8], [0, 1], [1, 2])
     again = eval(repr(world))
     np.testing.assert_array_equal(again.losses, world.losses)
     np.testing.assert_array_equal(again.prior, world.prior)
+    np.testing.assert_array_equal(again.predictions, world.predictions)
+
+
+def test_by_default_the_loss_stands_for_the_prediction():
+    world = FiniteWorld([0.5, 0.5], [[0.0, 0.25], [1.0, 0.25]])
+    assert world.predictions.tolist() == [[0, 1], [2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        ([[0, 1]], r"predictions must be whole numbers in a table of shape \(2, 2\), got shape \(1, 2\)"),
+        ([[0.0, 1.0], [1.0, 0.0]], "predictions must be whole numbers .* dtype float64"),
+        ([[5, 1], [5, 0]], "predictions must decide the losses, got two losses for one prediction on point 0"),
+    ],
+)
+def test_predictions_that_do_not_fit_are_refused(predictions, message):
+    with pytest.raises(ValueError, match=message):
+        FiniteWorld([0.5, 0.5], [[0.0, 0.5], [1.0, 0.5]], predictions=predictions)
+
+
+def test_classification_with_noisy_labels():
+    """Two inputs; the second has label 1 or 2, once in four times 2."""
+    world = classification([0.2, 0.6, 0.2], inputs=[0, 1, 1], labels=[0, 1, 2])
+    assert world.losses.shape == (9, 3)  # all functions from two inputs to three labels
+    best = world.predictions[np.argmin(world.risks)]
+    assert best.tolist() == [0, 1, 1]
+    assert world.risks.min() == pytest.approx(0.2)
+    np.testing.assert_array_equal(world.losses, world.predictions != [0, 1, 2])
+    assert len({tuple(row) for row in world.predictions.tolist()}) == 9
+
+
+def test_given_classifiers_and_prior():
+    world = classification([0.5, 0.5], [1, 0], [1, 1], classifiers=[[0, 1], [1, 1]], prior=[0.9, 0.1], name="mine")
+    assert world.predictions.tolist() == [[1, 0], [1, 1]]
+    assert (world.name, world.prior.tolist()) == ("mine", [0.9, 0.1])
+    with pytest.raises(ValueError, match="labels must be a whole number of at least 0"):
+        classification([1.0], [0], [0.5])

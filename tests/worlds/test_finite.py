@@ -94,7 +94,7 @@ def test_by_default_the_loss_stands_for_the_prediction():
     ("predictions", "message"),
     [
         ([[0, 1]], r"predictions must be whole numbers in a table of shape \(2, 2\), got shape \(1, 2\)"),
-        ([[0.0, 1.0], [1.0, 0.0]], "predictions must be whole numbers .* dtype float64"),
+        ([[0.0, 1.0], [1.0, 0.0]], r"predictions must be whole numbers .*dtype float64"),
         ([[5, 1], [5, 0]], "predictions must decide the losses, got two losses for one prediction on point 0"),
     ],
 )

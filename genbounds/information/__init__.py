@@ -4,8 +4,29 @@ Theorem modules, estimators and the record of a supersample experiment import no
 imported by their own names: `supersamples`, `ensembles`, `langevin` and `representations`.
 """
 
+from genbounds.information.almost_exchangeable import almost_exchangeable
+from genbounds.information.averaged import (
+    hellstrom_durisi_averaged,
+    wang_mao_differences_averaged,
+    wang_mao_single_loss,
+)
+from genbounds.information.averaged_rates import (
+    dong,
+    hellstrom_durisi_kl_averaged,
+    sharp_ld_mi,
+    wang_mao_closed,
+    wang_mao_fast,
+    wang_mao_interpolation,
+)
 from genbounds.information.boxes import box_limits
 from genbounds.information.chaining import asadi
+from genbounds.information.conditional import (
+    steinke_zakynthinou,
+    steinke_zakynthinou_interpolation,
+    steinke_zakynthinou_linear,
+    steinke_zakynthinou_squared,
+    steinke_zakynthinou_unbounded,
+)
 from genbounds.information.contraction import (
     channel_contraction,
     composed_contraction,
@@ -16,6 +37,13 @@ from genbounds.information.contraction import (
 )
 from genbounds.information.estimates import Estimate, UpperLimit
 from genbounds.information.estimators import gaussian, miller_madow, plug_in
+from genbounds.information.f_information import (
+    wang_mao_chi_squared,
+    wang_mao_hellinger,
+    wang_mao_jensen_shannon,
+    wang_mao_variance,
+)
+from genbounds.information.fast_rates import hellstrom_durisi_kl, hellstrom_durisi_linear, sharp_ld_cmi
 from genbounds.information.gibbs_algorithm import aminian, gibbs_gap, gibbs_gap_sub_gaussian
 from genbounds.information.individual import (
     bu_zou_veeravalli,
@@ -32,6 +60,7 @@ from genbounds.information.layers import (
     hierarchical_wasserstein,
 )
 from genbounds.information.leakage import esposito, issa, issa_average
+from genbounds.information.leave_one_out import haghifam_leave_one_out, sharp_leave_one_out
 from genbounds.information.limits import information_limits, mean_limit, population_gap_limit, population_risk_limit
 from genbounds.information.masks import draw_masks
 from genbounds.information.mutual_information import xu_raginsky, xu_raginsky_cgf, xu_raginsky_square, xu_raginsky_tail
@@ -39,14 +68,17 @@ from genbounds.information.nearest_neighbours import nearest_neighbours
 from genbounds.information.paths import path_information
 from genbounds.information.privacy import private_information, private_leakage
 from genbounds.information.records import Supersamples
+from genbounds.information.samplewise import haghifam_individual, harutyunyan, hellstrom_durisi, wang_mao_differences
 from genbounds.information.slicing import nadjahi, nadjahi_distortion, quantised_information
 from genbounds.information.trajectories import haghifam, li_luo_qiao, negrea, pensia, wang_gao_calmon
+from genbounds.information.universality import feder_ball, feder_cells, mixture_log_loss, mixture_regret
 from genbounds.information.virtual_noise import neu, wang_mao
 
 __all__ = [
     "Estimate",
     "Supersamples",
     "UpperLimit",
+    "almost_exchangeable",
     "aminian",
     "asadi",
     "box_limits",
@@ -58,15 +90,26 @@ __all__ = [
     "contracted_gibbs_labels",
     "contracted_information",
     "dobrushin_coefficient",
+    "dong",
     "draw_masks",
     "dropout_contraction",
     "esposito",
+    "feder_ball",
+    "feder_cells",
     "gaussian",
     "gaussian_input_contraction",
     "gaussian_noise_contraction",
     "gibbs_gap",
     "gibbs_gap_sub_gaussian",
     "haghifam",
+    "haghifam_individual",
+    "haghifam_leave_one_out",
+    "harutyunyan",
+    "hellstrom_durisi",
+    "hellstrom_durisi_averaged",
+    "hellstrom_durisi_kl",
+    "hellstrom_durisi_kl_averaged",
+    "hellstrom_durisi_linear",
     "hierarchical_information",
     "hierarchical_wasserstein",
     "information_limits",
@@ -76,6 +119,8 @@ __all__ = [
     "li_luo_qiao",
     "mean_limit",
     "miller_madow",
+    "mixture_log_loss",
+    "mixture_regret",
     "nadjahi",
     "nadjahi_distortion",
     "nearest_neighbours",
@@ -91,8 +136,26 @@ __all__ = [
     "quantised_information",
     "rodriguez_galvez_total_variation",
     "rodriguez_galvez_wasserstein",
+    "sharp_ld_cmi",
+    "sharp_ld_mi",
+    "sharp_leave_one_out",
+    "steinke_zakynthinou",
+    "steinke_zakynthinou_interpolation",
+    "steinke_zakynthinou_linear",
+    "steinke_zakynthinou_squared",
+    "steinke_zakynthinou_unbounded",
     "wang_gao_calmon",
     "wang_mao",
+    "wang_mao_chi_squared",
+    "wang_mao_closed",
+    "wang_mao_differences",
+    "wang_mao_differences_averaged",
+    "wang_mao_fast",
+    "wang_mao_hellinger",
+    "wang_mao_interpolation",
+    "wang_mao_jensen_shannon",
+    "wang_mao_single_loss",
+    "wang_mao_variance",
     "xu_raginsky",
     "xu_raginsky_cgf",
     "xu_raginsky_square",

@@ -7,6 +7,7 @@ out. In a supersample, n pairs of examples, one of each pair is trained on and t
 __all__ = [
     "GAP",
     "GHOST_RISK",
+    "LOG_LOSS",
     "OUTPUT_GAP",
     "REGRET",
     "RISK",
@@ -34,3 +35,5 @@ SUPERSAMPLE_SQUARED_GAP = "supersample mean squared gap"
 GHOST_RISK = "ghost risk"
 #: Expected log-loss on n examples beyond that of the true distribution, in nats.
 REGRET = "regret"
+#: -ln of the probability that the Bayes mixture gives to one sequence of examples, in nats.
+LOG_LOSS = "log-loss of the Bayes mixture"

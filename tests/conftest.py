@@ -12,6 +12,26 @@ settings.load_profile("genbounds")
 
 
 @pytest.fixture(scope="session")
+def random_problems():
+    """500 random learners at work in finite worlds, on all samples and on all supersamples, always the same ones."""
+    import numpy as np
+
+    from genbounds.worlds import Learning, SupersampleLearning
+    from genbounds.worlds.random_problems import LEARNERS, WORLD_KINDS, random_learner, random_world
+
+    found = []
+    for seed in range(500):
+        generator = np.random.default_rng([seed, 20])
+        n, kind = 1 + seed % 3, LEARNERS[seed % len(LEARNERS)]
+        points = int(generator.integers(2, 6)) if n < 3 or seed % 50 == 2 else int(generator.integers(2, 5))
+        world = random_world(generator, WORLD_KINDS[seed // len(LEARNERS) % len(WORLD_KINDS)], points)
+        learner = random_learner(generator, kind, world, n)
+        name = f"no. {seed}: {kind} on {world.name}, n={n}"
+        found.append((Learning(world, learner, n, name), SupersampleLearning(world, learner, n, name=name)))
+    return found
+
+
+@pytest.fixture(scope="session")
 def issue_certificate():
     """A function that issues certificates that verify, from numbers alone: for tests of what shows or reads them."""
     from genbounds.certificates import (

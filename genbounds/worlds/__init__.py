@@ -6,7 +6,14 @@
 from genbounds.worlds.attack import attack
 from genbounds.worlds.attacks import WORLDS, attacks
 from genbounds.worlds.bernoulli_universality import BernoulliUniversality
-from genbounds.worlds.closed_form_battery import absolute_problem, path_problem, points_problem, squared_problem
+from genbounds.worlds.closed_form_battery import (
+    absolute_problem,
+    hinge_problem,
+    network_problem,
+    path_problem,
+    points_problem,
+    squared_problem,
+)
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
 from genbounds.worlds.failures import (
     Attack,
@@ -36,6 +43,7 @@ from genbounds.worlds.learners import (
 )
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
+from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
 from genbounds.worlds.noisy_bits import NoisyBits
 from genbounds.worlds.noisy_bits_battery import random_batches_problem
 from genbounds.worlds.noisy_networks import NoisyNetwork, label_memoriser, majority_label
@@ -56,6 +64,7 @@ __all__ = [
     "WORLDS",
     "Attack",
     "BernoulliUniversality",
+    "BinaryGaussianLinearNetwork",
     "Finding",
     "FiniteWorld",
     "GaussianMean",
@@ -89,6 +98,7 @@ __all__ = [
     "gap_seeking",
     "gibbs_attack",
     "gibbs_posteriors",
+    "hinge_problem",
     "hypothesis_attack",
     "kl_divergence",
     "label_memoriser",
@@ -98,6 +108,7 @@ __all__ = [
     "memorised_coins_attack",
     "memoriser",
     "multinomial_law",
+    "network_problem",
     "opposed_pairs",
     "output_gap_attack",
     "path_problem",

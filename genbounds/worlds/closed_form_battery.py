@@ -12,9 +12,17 @@ from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.gibbs_points import GibbsPoints
 from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.linear_gaussian import LinearGaussian
+from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
 from genbounds.worlds.problems import Problem, problems
 
-__all__ = ["absolute_problem", "path_problem", "points_problem", "squared_problem"]
+__all__ = [
+    "absolute_problem",
+    "hinge_problem",
+    "network_problem",
+    "path_problem",
+    "points_problem",
+    "squared_problem",
+]
 
 _UNBOUNDED = frozenset({Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.ZERO_ONE_LOSS})
 #: Rates at which cumulants are given, as multiples of one over the loss's scale.
@@ -128,6 +136,56 @@ def points_problem(world: GibbsPoints) -> Problem:
     return Problem(str(world), quantities, {GAP: world.gap, RISK: world.risk, SQUARED_GAP: square})
 
 
+def network_problem(network: BinaryGaussianLinearNetwork) -> Problem:
+    """Return what is true of a linear network that classifies two Gaussian clouds, for the 0-1 loss.
+
+    Parameters
+    ----------
+    network : BinaryGaussianLinearNetwork
+        The network.
+
+    Returns
+    -------
+    Problem
+        With one row of relative entropies for each layer, all of which bound the same gap. The layers add no noise.
+    """
+    quantities = {
+        "n": network.n,
+        "sigma": 0.5,
+        "train_risk": network.train_risk,
+        "individual_information": network.individual_information,
+        "layer_divergences": network.layer_divergences,
+        "label_information": network.label_information,
+        "feature_information": network.individual_information,
+        "contraction": 1.0,
+    }
+    return Problem(str(network), quantities, {GAP: network.gap, RISK: network.risk})
+
+
+def hinge_problem(network: BinaryGaussianLinearNetwork) -> Problem:
+    """Return what is true of a linear network that classifies two Gaussian clouds, for the hinge loss.
+
+    Parameters
+    ----------
+    network : BinaryGaussianLinearNetwork
+        The network.
+
+    Returns
+    -------
+    Problem
+        Distances at the input, over all of it that reaches the output and with what the layers multiply it by, and at
+        the output. Representations of different labels are infinitely far apart.
+    """
+    distances = np.array([network.input_distance, network.output_distance])
+    quantities = {
+        "n": network.n,
+        "layer_distances": np.repeat(distances[:, None], network.n, axis=1),
+        "output_lipschitz": 1.0,
+        "remaining_lipschitz": 1.0,
+    }
+    return Problem(f"{network}, hinge loss", quantities, {GAP: abs(network.hinge_gap)}, _UNBOUNDED)
+
+
 @problems
 def _closed_form_problems() -> Iterator[Problem]:
     worlds: list[LinearGaussian] = [
@@ -154,6 +212,13 @@ def _closed_form_problems() -> Iterator[Problem]:
         if world.dimension == 1:
             yield absolute_problem(world)
     yield from map(path_problem, dynamics)
+    networks = [
+        BinaryGaussianLinearNetwork(6, 10, 1.5, signal=2.7, widths=(6, 4, 2)),
+        BinaryGaussianLinearNetwork(1, 2, 1.0, signal=0.1),
+        BinaryGaussianLinearNetwork(30, 8, 2.0, signal=3.0),
+    ]
+    yield from map(network_problem, networks)
+    yield from map(hinge_problem, networks)
     # At gamma = 2 ln(k - 1) bounds for losses in [0, 1] are attained; colder and with many points, by smaller sigma.
     for points in (2, 3, 11, 10**6):
         for gamma in (0.1, 2 * math.log(max(points - 1, 2)), math.log(points) + 2):

@@ -107,7 +107,10 @@ class GibbsPoints:
             Nats.
         """
         rate = nonnegative("rate", rate)
-        return rate * self.risk + np.logaddexp(-math.log(self.points), math.log(self.risk) - rate)
+        # ln(1 + (e^rate - 1) / k) - rate / k, without overflow where the rate is large.
+        small = np.log1p(np.expm1(np.minimum(rate, 1.0)) / self.points) - rate / self.points
+        large = np.logaddexp(-math.log(self.points), math.log(self.risk) - rate) + rate * self.risk
+        return np.where(rate <= 1, small, large)[()]
 
     def simulate(self, generator: np.random.Generator, runs: int) -> NDArray[np.float64]:
         """Draw points and outputs and return L_mu(W) - L_S(W) for each: their mean estimates `gap`.

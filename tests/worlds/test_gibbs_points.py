@@ -45,6 +45,16 @@ def test_cumulants_by_hand():
         assert float(world.loss_cgf(rate)) == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize("points", [2, 10**6])
+def test_cumulants_at_small_and_large_rates(points):
+    world = GibbsPoints(points, 1.0)
+    variance = (1 - 1 / points) / points
+    assert float(world.loss_cgf(1e-6)) == pytest.approx(variance * 1e-12 / 2, rel=2e-6)
+    assert float(world.loss_cgf(1e4)) == pytest.approx(1e4 * world.risk - math.log(points), rel=1e-12)
+    around = world.loss_cgf([1 - 1e-9, 1 + 1e-9])
+    assert around[1] == pytest.approx(around[0], rel=1e-7)
+
+
 def test_draws():
     world = GibbsPoints(5, 1.5)
     gaps = world.simulate(np.random.default_rng(3), 40_000)

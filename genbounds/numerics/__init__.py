@@ -25,7 +25,12 @@ from genbounds.numerics.gaussians import (
 from genbounds.numerics.log_ratio import log_ratio_diagonal
 from genbounds.numerics.log_terms import log_kt, log_two_sqrt, log_xi, xi
 from genbounds.numerics.low_rank import kl_low_rank
-from genbounds.numerics.risk_pairs import jensen_shannon_upper, leave_one_out_upper, risk_pair_upper
+from genbounds.numerics.risk_pairs import (
+    coin_bias_upper,
+    jensen_shannon_upper,
+    leave_one_out_upper,
+    risk_pair_upper,
+)
 from genbounds.numerics.rounding import mean_up, round_down, round_up
 from genbounds.numerics.transport import wasserstein1_normal
 
@@ -37,6 +42,7 @@ __all__ = [
     "binary_kl",
     "binomial_lower",
     "binomial_upper",
+    "coin_bias_upper",
     "confidence",
     "count",
     "jensen_shannon_upper",

@@ -19,7 +19,7 @@ from genbounds.numerics.binary_kl import binary_kl
 from genbounds.numerics.checks import Float64, count, nonnegative, unit_interval
 from genbounds.numerics.rounding import round_down, round_up
 
-__all__ = ["jensen_shannon_upper", "leave_one_out_upper", "risk_pair_upper"]
+__all__ = ["coin_bias_upper", "jensen_shannon_upper", "leave_one_out_upper", "risk_pair_upper"]
 
 _HALVINGS = 64
 #: No expression here exceeds ln 2^53; a subnormal budget loses the relative accuracy that the lower limits count on.
@@ -58,6 +58,33 @@ def _arguments(train_risk: ArrayLike, information: ArrayLike) -> tuple[_Values, 
     information = np.clip(nonnegative("information", information), _SMALLEST, _LARGEST)
     a, budget = np.broadcast_arrays(unit_interval("train_risk", train_risk), information)
     return a, budget
+
+
+def coin_bias_upper(information: ArrayLike) -> Float64:
+    """Return the largest r in [0, 1] with kl((1 + r) / 2 || 1/2) <= information, rounded up.
+
+    Parameters
+    ----------
+    information : array_like
+        Nats, in [0, inf].
+
+    Returns
+    -------
+    float64 or ndarray
+        At or above the inverse, by about 1e-13 of it or 1e-15; never above sqrt(2 information) by more than rounding.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or negative.
+
+    Examples
+    --------
+    >>> coin_bias_upper([0.75 * np.log(3) - np.log(2), np.log(2)]).round(12).tolist()  # kl(3/4 || 1/2), kl(1 || 1/2)
+    [0.5, 1.0]
+    """
+    none, budget = _arguments(0.0, information)
+    return _largest_root(lambda _, r: _told((1 + r) / 2, np.ones(r.shape), 0.5), none, np.sqrt(2 * budget), budget)
 
 
 def risk_pair_upper(train_risk: ArrayLike, information: ArrayLike) -> Float64:

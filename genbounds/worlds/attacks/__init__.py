@@ -11,6 +11,7 @@ from genbounds.worlds.attacks import (
     single_draw,
     single_predictor,
     split_kl,
+    supersamples,
     time_uniform,
     variance,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "single_draw",
     "single_predictor",
     "split_kl",
+    "supersamples",
     "time_uniform",
     "variance",
 ]

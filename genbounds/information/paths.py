@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genbounds.numerics import Float64, count, nonnegative, round_up
 
-__all__ = ["path_information", "signal_to_noise"]
+__all__ = ["path_information", "root_of_sum", "signal_to_noise"]
 
 
 def _finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
@@ -67,6 +67,31 @@ def signal_to_noise(moments: Float64, step_sizes: ArrayLike, noise_scales: Array
     told = np.multiply(ratio, np.sqrt(moments), out=np.zeros(ratio.shape), where=(ratio > 0) & (moments > 0))
     # What underflows is not nothing.
     return np.where(told > 0, round_up(np.maximum(np.square(told), np.finfo(np.float64).tiny), 12), 0.0)
+
+
+def root_of_sum(terms: Float64, factor: Float64) -> Float64:
+    """Return factor * sqrt(sum of the terms over the last axis), rounded up.
+
+    Parameters
+    ----------
+    terms : ndarray, shape (..., T)
+        Non-negative, with a relative error below 8 units of 2^-52.
+    factor : float64 or ndarray
+        Non-negative, with a relative error below 8 units.
+
+    Returns
+    -------
+    float64 or ndarray, shape (...)
+        0 where the factor or all terms are 0, even if the other is infinite.
+    """
+    total = np.sum(terms, axis=-1)
+    value = np.multiply(
+        factor,
+        np.sqrt(total),
+        where=(total > 0) & (factor > 0),
+        out=np.zeros(np.broadcast_shapes(np.shape(total), np.shape(factor))),
+    )
+    return np.where(value > 0, round_up(value, np.shape(terms)[-1] + 24), 0.0)[()]
 
 
 def path_information(

@@ -28,7 +28,7 @@ are known for each value of the context C, a theorem may be applied to each and 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.paths import path_information, signal_to_noise
+from genbounds.information.paths import path_information, root_of_sum, signal_to_noise
 from genbounds.numerics import Float64, count, nonnegative, round_up
 from genbounds.theorems import Assumption, theorem
 from genbounds.theorems.quantities import GAP, SUPERSAMPLE_GAP
@@ -42,12 +42,6 @@ _STEPS = (
 )
 _ASSUMES = (Assumption.INDEPENDENT_SAMPLE, Assumption.LOSS_SUB_GAUSSIAN, *_STEPS)
 _AVERAGES = "samples, the start of the weights, batches and the injected noise"
-
-
-def _root_of_sum(terms: Float64, factor: Float64) -> Float64:
-    """Return factor * sqrt(sum of terms over the last axis), rounded up; terms have a relative error below 8 units."""
-    total = np.sum(terms, axis=-1)
-    return np.where((total > 0) & (factor > 0), round_up(factor * np.sqrt(total), np.shape(terms)[-1] + 16), 0.0)[()]
 
 
 def _batches(batch_sizes: ArrayLike, n: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -124,7 +118,7 @@ def pensia(
     """
     information = path_information(gradient_spreads, step_sizes, noise_scales, dimension)
     factor = nonnegative("sigma", sigma) * np.sqrt(2 / count("n", n))
-    return _root_of_sum(np.expand_dims(information, -1), factor)
+    return root_of_sum(np.expand_dims(information, -1), factor)
 
 
 @theorem(
@@ -197,7 +191,7 @@ def li_luo_qiao(
     moments = nonnegative("squared_gradient_norms", squared_gradient_norms)
     b, n = _batches(batch_sizes, n)
     terms = signal_to_noise(moments, step_sizes, noise_scales) / (n[..., None] * b)
-    return _root_of_sum(terms, nonnegative("sigma", sigma))
+    return root_of_sum(terms, nonnegative("sigma", sigma))
 
 
 @theorem(
@@ -269,7 +263,7 @@ def negrea(
     moments = nonnegative("gradient_variances", gradient_variances)
     b, n = _batches(batch_sizes, count("n", n, minimum=2, remedy="The bound holds one example out."))
     terms = signal_to_noise(moments, step_sizes, noise_scales) / ((n[..., None] - 1) * b)
-    return _root_of_sum(terms, nonnegative("sigma", sigma))
+    return root_of_sum(terms, nonnegative("sigma", sigma))
 
 
 @theorem(
@@ -361,7 +355,7 @@ def wang_gao_calmon(
                 f"{label:g}. Give batches that differ different indices."
             )
         used = used + own[..., 0]
-        total = total + _root_of_sum(terms[..., labels == label], np.float64(1.0))
+        total = total + root_of_sum(terms[..., labels == label], np.float64(1.0))
     if np.any(used > n):
         raise ValueError(
             f"batch_sizes must add up to at most n over the disjoint batches, got {used.max():g}. Check that "
@@ -449,4 +443,4 @@ def haghifam(
     moments = nonnegative("weighted_differences", weighted_differences)
     b, n = _batches(batch_sizes, n)
     terms = signal_to_noise(moments, step_sizes, noise_scales) / (n[..., None] * b)
-    return np.minimum(_root_of_sum(terms, np.float64(1.0)), 1.0)
+    return np.minimum(root_of_sum(terms, np.float64(1.0)), 1.0)

@@ -21,7 +21,7 @@ samples, batches and virtual noise, inside the square root.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.information.paths import path_information, signal_to_noise
+from genbounds.information.paths import path_information, root_of_sum, signal_to_noise
 from genbounds.numerics import Float64, count, nonnegative, round_up
 from genbounds.theorems import Assumption, theorem
 from genbounds.theorems.quantities import GAP
@@ -39,8 +39,10 @@ _AVERAGES = "samples, the start of the weights and batches"
 
 
 def _perturbed_gap(information: Float64, sharpness_gap: ArrayLike, n: ArrayLike, sigma: ArrayLike) -> Float64:
-    root = np.sqrt(2 * information / count("n", n))
-    return round_up(nonnegative("sigma", sigma) * root + nonnegative("sharpness_gap", sharpness_gap), 8)
+    factor = nonnegative("sigma", sigma) * np.sqrt(2 / count("n", n))
+    return round_up(
+        root_of_sum(np.expand_dims(information, -1), factor) + nonnegative("sharpness_gap", sharpness_gap), 1
+    )
 
 
 @theorem(

@@ -36,18 +36,29 @@ def bit_recovery_error(signal_to_noise: ArrayLike) -> NDArray[np.float64]:
     Examples
     --------
     >>> bit_recovery_error([0.0, 1.0, 25.0]).round(6).tolist()
-    [1.0, 0.449593, 1e-06]
+    [1.0, 0.4496, 1e-06]
     """
     r = np.asarray(signal_to_noise, dtype=np.float64)[..., None]
     # E tanh = E tanh^2, and 1 - tanh^2 = 1 / cosh^2 has no cancellation.
     return (_DENSITY / np.square(np.cosh(np.minimum(np.abs(r + np.sqrt(r) * _NODES), 350.0)))).sum(axis=-1)
 
 
-def _unexplained(form: NDArray[np.float64], known: NDArray[np.float64]) -> float:
-    """Return the mean squared distance of a linear form from the best linear function of known ones."""
-    if len(known):
-        form = form - np.linalg.lstsq(known.T, form, rcond=None)[0] @ known
-    return float(form @ form)
+def _unexplained(forms: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean squared distance of each linear form from the best linear function of the path before it."""
+    known, distances = np.zeros((0, forms.shape[1])), []
+
+    def rest(form: NDArray[np.float64]) -> NDArray[np.float64]:
+        for _ in range(2):  # the second time takes away what rounding left
+            form = form - (known @ form) @ known
+        return form
+
+    for form, seen in zip(forms, path, strict=True):
+        distances.append(float(np.square(rest(form)).sum()))
+        new = rest(seen)
+        size = np.sqrt(np.square(new).sum())
+        if size > 1e-12 * np.sqrt(np.square(seen).sum()):
+            known = np.vstack([known, new / size])
+    return np.array(distances)
 
 
 @dataclass(frozen=True)
@@ -198,17 +209,21 @@ class NoisyBits:
     def gradient_spreads(self) -> NDArray[np.float64]:
         """E |g_t - c_t|^2 with the best linear function of W_1, ..., W_{t-1} as the centre, shape (T,)."""
         weights, gradients = self._forms
-        return np.array([_unexplained(gradients[t], weights[1 : t + 1]) for t in range(self.steps)])
+        return _unexplained(gradients, weights[1:])
 
     @property
     def batch_spreads(self) -> NDArray[np.float64]:
         """E |g_t - c_t|^2 with the best linear function of the path and of all bits outside the batch, shape (T,)."""
         weights, gradients = self._forms
-        bits = np.eye(self.n, self.n + self.steps)
-        return np.array([
-            _unexplained(gradients[t], np.vstack([weights[1 : t + 1], np.delete(bits, list(batch), axis=0)]))
-            for t, batch in enumerate(self.batches)
-        ])
+        spreads = np.zeros(self.steps)
+        for batch in set(self.batches):
+            others = np.setdiff1d(np.arange(self.n), batch)
+            known = [
+                np.where(np.isin(np.arange(self.n + self.steps), others), 0.0, form) for form in (gradients, weights)
+            ]
+            uses = np.array([used == batch for used in self.batches])
+            spreads[uses] = _unexplained(known[0], known[1][1:])[uses]
+        return spreads
 
     @property
     def squared_gradient_norms(self) -> NDArray[np.float64]:
@@ -325,7 +340,7 @@ class NoisyBits:
             "dimension": 1,
             "step_sizes": np.array(self.step_sizes),
             "virtual_scales": np.array(virtual_scales),
-            "virtual_spreads": np.array([_unexplained(gradients[t], perturbed[1 : t + 1]) for t in range(self.steps)]),
+            "virtual_spreads": _unexplained(gradients, perturbed[1:]),
             "gradient_deviations": 1 / self.batch_sizes,
             "gradient_sensitivities": self.curvature**2 * variances[:-1],
             "sharpness_gap": abs(float(self._wrong(variances[-1]).mean() - self._wrong().mean())),

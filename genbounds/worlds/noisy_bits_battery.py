@@ -70,6 +70,7 @@ def _entered() -> tuple[Problem, ...]:
         random_batches_problem(4, 2, 0.2, 0.5, 3),
         full(1, (1.0,), (0.0,)).virtual_problem("one bit, virtual noise of the size of the step", (1.0,)),
         full(1, (1.0,), (0.0,)).virtual_problem("one bit, small virtual noise", (0.5,)),
+        full(1, (1.0,), (0.0,)).virtual_problem("one bit, large virtual noise", (2.0,)),
         full(3, (0.5,) * 3, (0.0,) * 3, 1.0).virtual_problem("3 bits, squared loss, virtual noise", (0.3,) * 3),
         NoisyBits(5, ((0,), (1,), (2,)), (0.3,) * 3, (0.0,) * 3, 0.5).virtual_problem(
             "3 of 5 bits, one after the other, virtual noise", (0.2, 0.3, 0.4)

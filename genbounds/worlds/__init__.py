@@ -8,10 +8,12 @@ from genbounds.worlds.attacks import WORLDS, attacks
 from genbounds.worlds.bernoulli_universality import BernoulliUniversality
 from genbounds.worlds.closed_form_battery import (
     absolute_problem,
+    coin_problem,
     hinge_problem,
     network_problem,
     path_problem,
     points_problem,
+    sequence_problem,
     squared_problem,
 )
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
@@ -44,6 +46,7 @@ from genbounds.worlds.learners import (
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
+from genbounds.worlds.loss_dependence import loss_dependence_problem, torn_memoriser
 from genbounds.worlds.noisy_bits import NoisyBits
 from genbounds.worlds.noisy_bits_battery import random_batches_problem
 from genbounds.worlds.noisy_networks import NoisyNetwork, label_memoriser, majority_label
@@ -87,6 +90,7 @@ __all__ = [
     "attacks",
     "blurred",
     "classification",
+    "coin_problem",
     "coins",
     "composed_attack",
     "constant",
@@ -104,6 +108,7 @@ __all__ = [
     "label_memoriser",
     "leave_one_out_problem",
     "lone_predictor",
+    "loss_dependence_problem",
     "majority_label",
     "memorised_coins_attack",
     "memoriser",
@@ -122,6 +127,7 @@ __all__ = [
     "renyi_attack",
     "sample_problem",
     "seen_points",
+    "sequence_problem",
     "shared_draws_attack",
     "shattered_points",
     "single_draw_attack",
@@ -129,6 +135,7 @@ __all__ = [
     "subsample_attack",
     "supersample_problem",
     "tabulated",
+    "torn_memoriser",
     "validate",
     "vote_attack",
 ]

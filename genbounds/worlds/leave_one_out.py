@@ -70,12 +70,12 @@ class LeaveOneOutLearning:
     @cached_property
     def train_risk(self) -> NDArray[np.float64]:
         """Expected average loss on the examples trained on, shape (k^(n + 1),)."""
-        return self._mean(self._kept_losses)
+        return np.minimum(self._mean(self._kept_losses), 1.0)  # not 1 + 2^-52
 
     @cached_property
     def risk(self) -> NDArray[np.float64]:
         """Expected loss on the example left out, shape (k^(n + 1),)."""
-        return self._mean(self._losses)
+        return np.minimum(self._mean(self._losses), 1.0)
 
     @cached_property
     def gaps(self) -> NDArray[np.float64]:

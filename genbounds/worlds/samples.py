@@ -119,12 +119,12 @@ class Learning:
     @cached_property
     def train_risk(self) -> np.float64:
         """Expected empirical risk of the output."""
-        return (self.joint * sample_risks(self.world, self.samples)).sum()
+        return np.minimum((self.joint * sample_risks(self.world, self.samples)).sum(), 1.0)  # not 1 + 2^-52
 
     @cached_property
     def risk(self) -> np.float64:
         """Expected risk of the output."""
-        return self.joint.sum(axis=0) @ self.world.risks
+        return np.minimum(self.joint.sum(axis=0) @ self.world.risks, 1.0)
 
     @cached_property
     def gap(self) -> np.float64:

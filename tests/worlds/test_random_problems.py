@@ -62,7 +62,7 @@ def test_averages_over_supersamples_are_those_over_samples(random_problems):
 
 
 def test_a_single_loss_restates_the_risk(random_problems):
-    """With the 0-1 loss I(L_i+;U_i) = JS(E l(W,Z_i), E L_mu(W)); for symmetric learners all examples share the first."""
+    """With the 0-1 loss I(L_i+;U_i) = JS(E l(W,Z_i), E L_mu(W)); symmetric ones share the first."""
     symmetric = 0
     for learning, _ in random_problems:
         if zero_one(learning):
@@ -77,7 +77,7 @@ def test_a_single_loss_restates_the_risk(random_problems):
 
 
 def test_interpolation_restates_the_risk(random_problems):
-    """With the 0-1 loss and no error in training, mean I(dL_i;U_i) / ln 2 is the risk; given a supersample, at least."""
+    """With the 0-1 loss and no error in training, mean I(dL_i;U_i) / ln 2 is the risk; for one supersample at least."""
     tried = 0
     for learning, told in random_problems:
         if zero_one(learning) and learning.train_risk == 0:

@@ -13,9 +13,6 @@ from genbounds.worlds.failures import Attack
 from genbounds.worlds.finite import FiniteWorld, coins, shattered_points
 from genbounds.worlds.output_gaps import output_gap_attack
 
-#: Orders of Sibson's information, from close to the mutual information to close to the leakage.
-_ORDERS = 1 + 4.0 ** np.arange(-1, 4)
-
 _Information = Callable[[NDArray[np.float64], NDArray[np.float64]], Any]
 
 
@@ -53,16 +50,3 @@ def _attack_leakage(bound: Bound, delta: float) -> Iterator[Attack]:
 def _attack_sibson(bound: Bound, delta: float) -> Iterator[Attack]:
     """Give the information as a function of the order alpha, which is the theorem's own parameter."""
     return _attack(lambda weights, laws: partial(sibson_information, weights, laws), bound, delta)
-
-
-@attacks("sibson", "n", "delta", "alpha")
-def _attack_orders(bound: Bound, delta: float) -> Iterator[Attack]:
-    """Give it at several orders: none depends on chance, so that the smallest bound must hold."""
-
-    def information(weights: NDArray[np.float64], laws: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([sibson_information(weights, laws, alpha) for alpha in _ORDERS])
-
-    def smallest(sibson: NDArray[np.float64], n: int, delta: float) -> np.float64:
-        return np.min(bound(sibson, n, delta, _ORDERS))
-
-    return _attack(information, smallest, delta)

@@ -54,8 +54,8 @@ def quantised_information(dimension: ArrayLike, levels: ArrayLike) -> Float64:
     return round_up(count("dimension", dimension, minimum=0) * np.log(count("levels", levels)), 5)
 
 
-def _sliced(information: ArrayLike, n: ArrayLike, sigma: ArrayLike) -> Float64:
-    nats = nonnegative("sliced_information", information, "Pass the information given each subspace, in nats.")
+def _sliced(name: str, information: ArrayLike, n: ArrayLike, sigma: ArrayLike) -> Float64:
+    nats = nonnegative(name, information, "Pass the information given each subspace, in nats.")
     return positive("sigma", sigma) * mean_up(np.sqrt(2 * nats), 5) / np.sqrt(count("n", n))
 
 
@@ -116,7 +116,7 @@ def nadjahi(sliced_information: ArrayLike, n: ArrayLike, sigma: ArrayLike) -> Fl
     ('0.037233', '0.037233')
     """
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        return round_up(_sliced(sliced_information, n, sigma), 8)
+        return round_up(_sliced("sliced_information", sliced_information, n, sigma), 8)
 
 
 @theorem(
@@ -132,7 +132,7 @@ def nadjahi(sliced_information: ArrayLike, n: ArrayLike, sigma: ArrayLike) -> Fl
     locator="rate-distortion bound for weights next to a random subspace",
 )
 def nadjahi_distortion(
-    sliced_information: ArrayLike, distortion: ArrayLike, n: ArrayLike, sigma: ArrayLike, lipschitz: ArrayLike
+    compressed_information: ArrayLike, distortion: ArrayLike, n: ArrayLike, sigma: ArrayLike, lipschitz: ArrayLike
 ) -> Float64:
     """Bound the expected gap of an output by that of a compressed one nearby (rate and distortion).
 
@@ -143,7 +143,7 @@ def nadjahi_distortion(
 
     Parameters
     ----------
-    sliced_information : array_like, shape (..., T)
+    compressed_information : array_like, shape (..., T)
         I^theta(W^;S) in nats for each of T equally likely theta, or upper bounds of it, in [0, inf].
     distortion : array_like, shape (...)
         E d(W, W^), or an upper bound of it, in [0, inf], in the metric of `lipschitz`; the norm of W - Theta Theta^T W
@@ -184,4 +184,4 @@ def nadjahi_distortion(
     distortion = nonnegative("distortion", distortion, "It is a distance.")
     with np.errstate(over="ignore", invalid="ignore"):  # to infinity, an upper bound; 0 times infinity is 0 here
         moved = np.where((lipschitz > 0) & (distortion > 0), 2 * lipschitz * distortion, 0.0)
-        return round_up(_sliced(sliced_information, n, sigma) + moved, 10)
+        return round_up(_sliced("compressed_information", compressed_information, n, sigma) + moved, 10)

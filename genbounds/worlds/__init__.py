@@ -16,6 +16,14 @@ from genbounds.worlds.closed_form_battery import (
     sequence_problem,
     squared_problem,
 )
+from genbounds.worlds.description_battery import (
+    coin_problem,
+    copying_problem,
+    forgetting_problem,
+    scales_problem,
+    sequences_problem,
+    subspaces_problem,
+)
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
 from genbounds.worlds.failures import (
     Attack,
@@ -31,6 +39,7 @@ from genbounds.worlds.finite_problems import leave_one_out_problem, sample_probl
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.gibbs_points import GibbsPoints
+from genbounds.worlds.label_copying import LabelCopier, LabelMemoriser
 from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import (
     Gibbs,
@@ -74,6 +83,8 @@ __all__ = [
     "Gibbs",
     "GibbsGaussian",
     "GibbsPoints",
+    "LabelCopier",
+    "LabelMemoriser",
     "LangevinQuadratic",
     "Learner",
     "Learning",
@@ -94,10 +105,12 @@ __all__ = [
     "coins",
     "composed_attack",
     "constant",
+    "copying_problem",
     "count_vectors",
     "erm",
     "first_erm",
     "flipped_bit",
+    "forgetting_problem",
     "fresh_draws_attack",
     "gap_seeking",
     "gibbs_attack",
@@ -126,13 +139,16 @@ __all__ = [
     "ranks",
     "renyi_attack",
     "sample_problem",
+    "scales_problem",
     "seen_points",
     "sequence_problem",
+    "sequences_problem",
     "shared_draws_attack",
     "shattered_points",
     "single_draw_attack",
     "squared_problem",
     "subsample_attack",
+    "subspaces_problem",
     "supersample_problem",
     "tabulated",
     "torn_memoriser",

@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbounds.worlds.bernoulli_universality import BernoulliUniversality
 from genbounds.worlds.finite import FiniteWorld, classification
+from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
+from genbounds.worlds.gibbs_gaussian import GibbsGaussian
+from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
+from genbounds.worlds.linear_gaussian import LinearGaussian
+from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
 from genbounds.worlds.samples import Learning
 
 try:
@@ -28,10 +34,18 @@ __all__ = [
     "classification_worlds",
     "distributions",
     "finite_worlds",
+    "gaussian_learners",
     "gibbs_inputs",
     "learners",
     "learnings",
+    "linear_networks",
+    "universal_coins",
 ]
+
+
+def _positive(low: float, high: float) -> st.SearchStrategy[float]:
+    """Return a strategy for numbers of every size between two positive ones."""
+    return st.floats(np.log(low), np.log(high)).map(lambda log: float(np.exp(log)))
 
 
 def distributions(size: int) -> st.SearchStrategy[NDArray[np.float64]]:
@@ -174,6 +188,77 @@ def learnings(draw: st.DrawFn, max_points: int = 4, max_n: int = 3, zero_one: bo
     world = draw(st.one_of(finite_worlds(max_points, zero_one=zero_one), classification_worlds(max_points)))
     n = draw(st.integers(1, max_n))
     return Learning(world, draw(learners(world, n)), n)
+
+
+def gaussian_learners(max_dimension: int = 4, max_n: int = 40) -> st.SearchStrategy[LinearGaussian]:
+    """Return a strategy for learners that average Gaussian examples: means, with noise, Langevin, Gibbs.
+
+    Parameters
+    ----------
+    max_dimension, max_n : int
+        Largest dimension and number of examples.
+
+    Returns
+    -------
+    SearchStrategy of LinearGaussian
+        Worlds with a squared loss, and an absolute one in one dimension.
+
+    Examples
+    --------
+    >>> from hypothesis import find, settings
+    >>> world = find(gaussian_learners(), lambda world: world.gap < 0.01, settings=settings(database=None))
+    >>> bool(world.gap <= world.individual_cgf_bound)
+    True
+    """
+    common = {"dimension": st.integers(1, max_dimension), "n": st.integers(1, max_n), "scale": _positive(0.1, 10.0)}
+    noise, temperature = _positive(1e-3, 10.0), _positive(1e-2, 1e3)
+    steps = {"step": st.sampled_from([1e-3, 0.05, 0.3, 0.5, 0.8]), "steps": st.integers(1, 50)}
+    return st.one_of(
+        st.builds(GaussianMean, **common),
+        st.builds(NoisyGaussianMean, noise=noise, **common),
+        st.builds(LangevinQuadratic, inverse_temperature=temperature, **steps, **common),
+        st.builds(GibbsGaussian, prior_scale=noise, inverse_temperature=temperature, **common),
+    )
+
+
+@st.composite
+def linear_networks(draw: st.DrawFn, max_dimension: int = 8, max_n: int = 40) -> BinaryGaussianLinearNetwork:
+    """Return a strategy for linear networks that classify two Gaussian clouds, with one to three hidden layers.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    max_dimension, max_n : int
+        Largest dimension and number of examples.
+
+    Returns
+    -------
+    BinaryGaussianLinearNetwork
+        A network; call the strategy without `draw`.
+    """
+    dimension, scale = draw(st.integers(1, max_dimension)), draw(_positive(0.1, 10.0))
+    widths = draw(st.lists(st.integers(1, dimension), min_size=1, max_size=3))
+    signal = scale * draw(st.floats(0.0, 4.0))
+    return BinaryGaussianLinearNetwork(
+        dimension, draw(st.integers(2, max_n)), scale, signal, tuple(sorted(widths, reverse=True))
+    )
+
+
+def universal_coins(max_n: int = 300) -> st.SearchStrategy[BernoulliUniversality]:
+    """Return a strategy for coins that are coded by the mixture of all coins.
+
+    Parameters
+    ----------
+    max_n : int
+        Largest number of flips.
+
+    Returns
+    -------
+    SearchStrategy of BernoulliUniversality
+        Fair coins and very unfair ones.
+    """
+    return st.builds(BernoulliUniversality, st.floats(1e-3, 1 - 1e-3), st.integers(1, max_n))
 
 
 def bernoulli_means(max_draws: int = 12) -> st.SearchStrategy[NDArray[np.float64]]:

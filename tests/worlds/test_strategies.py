@@ -6,7 +6,15 @@ from hypothesis import find, given, settings
 
 from genbounds.pac_bayes import maurer
 from genbounds.worlds import gibbs_attack
-from genbounds.worlds.strategies import bernoulli_means, distributions, finite_worlds, gibbs_inputs
+from genbounds.worlds.strategies import (
+    bernoulli_means,
+    distributions,
+    finite_worlds,
+    gaussian_learners,
+    gibbs_inputs,
+    linear_networks,
+    universal_coins,
+)
 
 
 @given(distributions(4), bernoulli_means(), gibbs_inputs())
@@ -52,3 +60,33 @@ def test_worlds_load_neither_torch_nor_hypothesis():
     code = "import sys, genbounds.worlds; print(*{'torch', 'hypothesis'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@given(gaussian_learners(max_dimension=2, max_n=9))
+def test_gaussian_learners_are_bounded_by_information(world):
+    assert 1 <= world.dimension <= 2
+    assert 1 <= world.n <= 9
+    assert 0 < world.gap <= world.individual_cgf_bound * (1 + 1e-12)
+    assert world.individual_cgf_bound <= np.sqrt(2 * world.sigma**2 * world.individual_information).mean() * (1 + 1e-9)
+
+
+@given(linear_networks(max_dimension=3, max_n=9))
+def test_linear_networks_keep_to_their_sizes(network):
+    assert 1 <= network.dimension <= 3
+    assert 2 <= network.n <= 9
+    assert 2 <= len(network.ranks) <= 4
+    assert np.all(np.diff(network.ranks) <= 0)
+
+
+@given(universal_coins(max_n=20))
+def test_universal_coins_lose_no_more_than_their_number_of_outcomes(coin):
+    assert coin.n <= 20
+    assert -1e-12 <= coin.redundancy <= np.log(coin.n + 1)
+
+
+def test_every_kind_of_gaussian_learner_is_found():
+    for kind in ("GaussianMean", "NoisyGaussianMean", "LangevinQuadratic", "GibbsGaussian"):
+        found = find(
+            gaussian_learners(), lambda world, kind=kind: type(world).__name__ == kind, settings=settings(database=None)
+        )
+        assert found.n == found.dimension == 1

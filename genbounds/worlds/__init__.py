@@ -8,12 +8,10 @@ from genbounds.worlds.attacks import WORLDS, attacks
 from genbounds.worlds.bernoulli_universality import BernoulliUniversality
 from genbounds.worlds.closed_form_battery import (
     absolute_problem,
-    coin_problem,
     hinge_problem,
     network_problem,
     path_problem,
     points_problem,
-    sequence_problem,
     squared_problem,
 )
 from genbounds.worlds.description_battery import (
@@ -141,7 +139,6 @@ __all__ = [
     "sample_problem",
     "scales_problem",
     "seen_points",
-    "sequence_problem",
     "sequences_problem",
     "shared_draws_attack",
     "shattered_points",

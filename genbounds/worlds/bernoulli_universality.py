@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import betaln, digamma, entr, gammaln, xlog1py, xlogy
 
-from genbounds.numerics.binary_kl import binary_kl, kl_lower, kl_upper
+from genbounds.numerics.binary_kl import kl_lower, kl_upper
 from genbounds.numerics.checks import count, nonnegative
 
 __all__ = ["BernoulliUniversality"]
@@ -125,25 +124,6 @@ class BernoulliUniversality:
         one, zero = digamma(ones) - digamma(ones + zeros), digamma(zeros) - digamma(ones + zeros)
         divergence = -self.entropy - self.theta * one - (1 - self.theta) * zero
         return float(divergence), float((ones - 1) * one + (zeros - 1) * zero - betaln(ones, zeros))
-
-    def cells(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Cut the coins into intervals of one length, on each of which D(theta || t) is largest at an end.
-
-        Parameters
-        ----------
-        number : int
-            How many, at least 1.
-
-        Returns
-        -------
-        divergences : ndarray, shape (number,)
-            The largest D(theta || t) in each, nats; infinite next to 0 and 1.
-        costs : ndarray, shape (number,)
-            ln(1 / prior mass) of each, nats.
-        """
-        ends = np.arange(number + 1) / count("number", number)
-        distances = binary_kl(self.theta, ends)
-        return np.maximum(distances[:-1], distances[1:]), np.full(number, math.log(number))
 
     @property
     def asymptote(self) -> float:

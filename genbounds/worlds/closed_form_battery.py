@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
-from scipy.special import betaln, digamma
 
 from genbounds.theorems import Assumption
-from genbounds.theorems.quantities import GAP, LOG_LOSS, REGRET, RISK, SQUARED_GAP
-from genbounds.worlds.bernoulli_universality import BernoulliUniversality
+from genbounds.theorems.quantities import GAP, RISK, SQUARED_GAP
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.gibbs_points import GibbsPoints
@@ -20,12 +18,10 @@ from genbounds.worlds.problems import Problem, problems
 
 __all__ = [
     "absolute_problem",
-    "coin_problem",
     "hinge_problem",
     "network_problem",
     "path_problem",
     "points_problem",
-    "sequence_problem",
     "squared_problem",
 ]
 
@@ -191,55 +187,6 @@ def hinge_problem(network: BinaryGaussianLinearNetwork) -> Problem:
     return Problem(f"{network}, hinge loss", quantities, {GAP: abs(network.hinge_gap)}, _UNBOUNDED)
 
 
-def coin_problem(world: BernoulliUniversality) -> Problem:
-    """Return what is true of the Bayes mixture of all coins, for its regret.
-
-    Parameters
-    ----------
-    world : BernoulliUniversality
-        The coin.
-
-    Returns
-    -------
-    Problem
-        Balls of radii around the best one, 1000 cells, and the law of coins at which Donsker and Varadhan's bound is
-        smallest.
-    """
-    radii = world.radius * np.array([0.1, 0.5, 1.0, 2.0, 10.0])
-    divergences, costs = world.cells(1000)
-    mean_divergence, kl = world.divergences(world.n * world.theta + 1, world.n * (1 - world.theta) + 1)
-    quantities = {
-        "n": world.n,
-        "ball_radii": radii,
-        "ball_costs": np.array([-math.log(world.weight(radius)) for radius in radii]),
-        "cell_divergences": divergences,
-        "cell_costs": costs,
-        "mean_divergence": mean_divergence,
-        "kl": kl,
-    }
-    return Problem(str(world), quantities, {REGRET: world.redundancy})
-
-
-def sequence_problem(ones: int, zeros: int) -> Problem:
-    """Return what is true of the Bayes mixture of all coins on one sequence, for its log-loss.
-
-    Parameters
-    ----------
-    ones, zeros : int
-        Flips of each kind in the sequence.
-
-    Returns
-    -------
-    Problem
-        With the posterior as the law of coins, at which Donsker and Varadhan's bound is exact.
-    """
-    one, zero = digamma([ones + 1, zeros + 1]) - digamma(ones + zeros + 2)
-    code = -betaln(ones + 1, zeros + 1)
-    loss = -ones * one - zeros * zero
-    quantities = {"log_loss": loss, "kl": code - loss}
-    return Problem(f"{ones} ones and {zeros} zeros, Bayes mixture of coins", quantities, {LOG_LOSS: code})
-
-
 def _entered() -> Iterator[Problem]:
     worlds: list[LinearGaussian] = [
         *(GaussianMean(1, n, 1.0) for n in (1, 2, 10, 100)),
@@ -272,8 +219,6 @@ def _entered() -> Iterator[Problem]:
     ]
     yield from map(network_problem, networks)
     yield from map(hinge_problem, networks)
-    yield from (coin_problem(BernoulliUniversality(theta, n)) for theta in (0.2, 0.5) for n in (1, 10, 10**4))
-    yield from map(sequence_problem, (0, 3, 8, 500), (1, 3, 0, 1500))
     # At gamma = 2 ln(k - 1) bounds for losses in [0, 1] are attained; colder and with many points, by smaller sigma.
     for points in (2, 3, 11, 10**6):
         for gamma in (0.1, 2 * math.log(max(points - 1, 2)), math.log(points) + 2):

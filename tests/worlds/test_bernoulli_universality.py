@@ -74,16 +74,6 @@ def test_donsker_and_varadhan_are_attained_by_the_tilted_prior(world):
     assert found.fun >= world.mixture_bound - 1e-9
 
 
-@given(coins, st.integers(1, 300))
-def test_cells_enclose_the_mean_of_the_exponential(world, number):
-    """Bounds of the integral from above and below, cell by cell: the largest divergence, and the next cell's."""
-    divergences, costs = world.cells(number)
-    assert np.exp(-costs).sum() == pytest.approx(1, rel=1e-12)
-    assert -math.log(np.exp(-world.n * divergences - costs).sum() or 1e-300) >= world.mixture_bound - 1e-9
-    fine = world.cells(100_000)
-    assert -math.log(np.exp(-world.n * fine[0] - fine[1]).sum()) == pytest.approx(world.mixture_bound, abs=2e-3)
-
-
 def test_divergences_against_integrals():
     world, ones, zeros = BernoulliUniversality(0.3, 20), 4.5, 7.0
     log_beta = math.lgamma(ones) + math.lgamma(zeros) - math.lgamma(ones + zeros)

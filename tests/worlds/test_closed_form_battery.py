@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from genbounds.theorems import Assumption, catalogue
-from genbounds.theorems.quantities import GAP, LOG_LOSS, REGRET
+from genbounds.theorems.quantities import GAP
 from genbounds.worlds import (
-    BernoulliUniversality,
     BinaryGaussianLinearNetwork,
     GaussianMean,
     GibbsGaussian,
@@ -14,12 +13,10 @@ from genbounds.worlds import (
     LangevinQuadratic,
     absolute_problem,
     attack,
-    coin_problem,
     hinge_problem,
     network_problem,
     path_problem,
     points_problem,
-    sequence_problem,
     squared_problem,
 )
 from genbounds.worlds.closed_form_battery import _battery
@@ -50,21 +47,6 @@ def test_a_network_is_bounded_at_every_layer():
     problem = hinge_problem(network)
     distances = problem.quantities["layer_distances"].mean(axis=1)
     assert problem.truths[GAP] < distances[1] < distances[0]
-
-
-def test_coins_and_sequences():
-    problem = coin_problem(BernoulliUniversality(0.2, 1000))
-    known = problem.quantities
-    balls = (1000 * known["ball_radii"] + known["ball_costs"]).min()
-    cells = -np.log(np.exp(-1000 * known["cell_divergences"] - known["cell_costs"]).sum())
-    best = 1000 * known["mean_divergence"] + known["kl"]
-    assert [balls, best, problem.truths[REGRET]] == pytest.approx([4.1772, 3.4518, 2.9524], abs=6e-5)
-    assert best < cells < balls
-    problem = sequence_problem(3, 5)
-    truth = np.log(9 * 56)  # one of 9 numbers of ones, one of C(8, 3) orders
-    assert sum(problem.quantities.values()) == pytest.approx(problem.truths[LOG_LOSS], rel=1e-14)
-    assert problem.truths[LOG_LOSS] == pytest.approx(truth, rel=1e-14)
-    assert problem.quantities["kl"] > 0
 
 
 def test_paths_of_full_batches_know_the_variance_within_the_sample():

@@ -71,7 +71,7 @@ def coin_bias_upper(information: ArrayLike) -> Float64:
     Returns
     -------
     float64 or ndarray
-        At or above the inverse, by about 1e-13 of it or 1e-15; never above sqrt(2 information) by more than rounding.
+        At or above the inverse, by no more than 1e-12 of it and 1e-14 beside; at most sqrt(2 information), rounded up.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def risk_pair_upper(train_risk: ArrayLike, information: ArrayLike) -> Float64:
     Returns
     -------
     float64 or ndarray
-        At or above the inverse, by about 1e-13 of b - a.
+        At or above the inverse, by no more than 1e-12 of b - a and 1e-14 beside.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def jensen_shannon_upper(train_risk: ArrayLike, information: ArrayLike) -> Float
     Returns
     -------
     float64 or ndarray
-        At or above the inverse, by about 1e-13 of b - a.
+        At or above the inverse, by no more than 1e-12 of b - a and 1e-14 beside.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def leave_one_out_upper(train_risk: ArrayLike, information: ArrayLike, n: ArrayL
     Returns
     -------
     float64 or ndarray
-        At or above the inverse, by about 1e-13 of b - a.
+        At or above the inverse, by no more than 1e-12 of b - a and 1e-14 beside.
 
     Raises
     ------

@@ -54,7 +54,7 @@ class EnsembleTraining:
     """
 
     epochs: int = 100
-    batch_size: int = 25
+    batch_size: int = 16
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 3e-3
     momentum: float = 0.0

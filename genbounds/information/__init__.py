@@ -43,6 +43,8 @@ from genbounds.information.f_information import (
     wang_mao_jensen_shannon,
     wang_mao_variance,
 )
+from genbounds.information.families import Family, Growth, Row
+from genbounds.information.family import applicable, family
 from genbounds.information.fast_rates import hellstrom_durisi_kl, hellstrom_durisi_linear, sharp_ld_cmi
 from genbounds.information.gibbs_algorithm import aminian, gibbs_gap, gibbs_gap_sub_gaussian
 from genbounds.information.individual import (
@@ -76,10 +78,14 @@ from genbounds.information.virtual_noise import neu, wang_mao
 
 __all__ = [
     "Estimate",
+    "Family",
+    "Growth",
+    "Row",
     "Supersamples",
     "UpperLimit",
     "almost_exchangeable",
     "aminian",
+    "applicable",
     "asadi",
     "box_limits",
     "bu_zou_veeravalli",
@@ -94,6 +100,7 @@ __all__ = [
     "draw_masks",
     "dropout_contraction",
     "esposito",
+    "family",
     "feder_ball",
     "feder_cells",
     "gaussian",

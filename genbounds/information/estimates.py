@@ -53,9 +53,9 @@ class Estimate:
     ValueError: an estimate may not stand inside a bound, got ...
     """
 
-    value: Float64
-    standard_error: Float64
-    interval: tuple[Float64, Float64]
+    value: float | Float64
+    standard_error: float | Float64
+    interval: tuple[float | Float64, float | Float64]
     level: float
     n: int | NDArray[np.int64]
     method: str
@@ -105,7 +105,7 @@ class UpperLimit:
     True
     """
 
-    value: Float64
+    value: float | Float64
     delta: float
     method: str
 

@@ -2,8 +2,8 @@ r"""Upper limits, exact in finite samples, for the information that trainings on
 
 The experiment: for given supersamples, trainings on masks; for training j and pair i of examples, U_ij says which
 column was trained on and V_ij is a symbol, such as the two predictions or the two losses. Wanted: upper limits for
-I_i = I(V_i; U_i) = JS(p_i0, p_i1), the Jensen-Shannon divergence of the laws of V_i given U_i = 0 and 1, that hold
-with probability at least 1 - delta over masks and trainings. Estimates are no limits: where no flip was seen, the
+I_i = I(V_i; U_i), a divergence of the laws p_i0 and p_i1 of V_i given U_i = 0 and 1, that hold with
+probability at least 1 - delta over masks and trainings. Estimates are no limits: where no flip was seen, the
 plug-in is 0 with an interval of length 0.
 
 Designs. ``"pairs"``: masks come as U, 1 - U, U', 1 - U', ... with U, U', ... independent and uniform, one pair after
@@ -16,7 +16,7 @@ another. The trainings' own randomness must be independent from pair to pair (fr
 Two ways, both used:
 
 * Couplings. The two trainings of a pair couple p_i0 and p_i1, so that q_i = P(they differ at i) >= TV(p_i0, p_i1), and
-  JS <= ln 2 TV. The share of examples at which a pair of trainings differs is a number in [0, 1] with mean the average
+  I_i <= ln 2 TV. The share of examples at which a pair of trainings differs is a number in [0, 1] with mean the average
   of q_i, independent from pair to pair *whatever ties the examples of one training together*. A limit by betting for
   that average, and concavity, cover every example at once: nothing is paid for their number. It cannot see that what
   flips at random tells nothing.
@@ -33,7 +33,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.boxes import LOG_2, box_limits, log_level
+from genbounds.information.boxes import box_limits, log_level
+from genbounds.information.coin_divergences import COIN_DIVERGENCES
 from genbounds.information.estimates import UpperLimit
 from genbounds.numerics.betting import betting_upper
 from genbounds.numerics.binary_kl import kl_upper
@@ -228,7 +229,12 @@ def symbol_counts(symbols: NDArray[np.int64], masks: NDArray[np.int8], kinds: in
 
 
 def information_limits(
-    symbols: ArrayLike, masks: ArrayLike, delta: float, kinds: int, design: Design = "pairs"
+    symbols: ArrayLike,
+    masks: ArrayLike,
+    delta: float,
+    kinds: int,
+    design: Design = "pairs",
+    divergence: str = "mutual",
 ) -> UpperLimit:
     """Limit the information that what is seen of each example gives about its entry of the mask, all examples at once.
 
@@ -249,11 +255,15 @@ def information_limits(
         Symbols that can occur, fixed before looking.
     design : str
         How the masks were drawn: ``"pairs"`` or ``"independent"``; see the module.
+    divergence : str
+        Sense of information: a key of `genbounds.information.coin_divergences.COIN_DIVERGENCES`. The limits of all
+        senses hold at once.
 
     Returns
     -------
     UpperLimit
-        Nats, shape (supersamples, n), at most ln 2. Not each entry lies above its own truth: the average does.
+        Shape (supersamples, n); mutual information in nats, at most ln 2. Not each entry lies above its own truth: the
+        average does.
 
     Raises
     ------
@@ -263,8 +273,9 @@ def information_limits(
     Notes
     -----
     A set of examples whose average probability to differ is at most q has, for a concave f that increases, an average
-    f(I_i) <= f(ln 2 q). A quarter of delta is for the boxes, of all examples. Half is for the set where the first third
-    of the pairs never differed and a quarter for the other set, or three quarters for the only one.
+    f(I_i) <= f(ln 2 q); another divergence has its largest value in place of ln 2. A quarter of delta is for the boxes,
+    of all examples. Half is for the set where the first third of the pairs never differed and a quarter for the other
+    set, or three quarters for the only one.
 
     Examples
     --------
@@ -277,7 +288,7 @@ def information_limits(
     0.095
     """
     table = check_masks(masks, design)
-    seen, total = np.asarray(symbols), int(count("kinds", kinds))
+    seen, total, largest = np.asarray(symbols), int(count("kinds", kinds)), COIN_DIVERGENCES[divergence].largest
     if seen.shape != table.shape or seen.dtype.kind not in "biu" or np.any((seen < 0) | (seen >= total)):
         raise ValueError(
             f"symbols must be whole numbers from 0 to {total - 1} in the masks' shape {table.shape}, got shape "
@@ -289,10 +300,10 @@ def information_limits(
     steady = np.logical_not(_differ(seen[:, :pilot], table[:, :pilot]).any(axis=1))
     sets = [where for where in (steady, ~steady) if where.any()]
     shares = (0.5, 0.25) if len(sets) == 2 else (0.75,)
-    limits = np.array(box_limits(symbol_counts(seen, table, total), budget / 4))
+    limits = np.array(box_limits(symbol_counts(seen, table, total), budget / 4, divergence))
     for where, share in zip(sets, shares, strict=True):
         q = coupling_limit(seen[:, pilot:], table[:, pilot:], where, budget * share, design, rare=where is steady)
-        coupled = min(float(round_up(q * LOG_2, 1)), LOG_2)
+        coupled = min(float(round_up(q * largest, 1)), largest)
         if math.sqrt(coupled) < np.sqrt(limits[where]).mean():
             limits[where] = coupled
     return UpperLimit(

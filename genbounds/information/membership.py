@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.information.boxes import LOG_2, log_level
+from genbounds.information.boxes import log_level
+from genbounds.information.coin_divergences import COIN_DIVERGENCES
 from genbounds.information.estimates import UpperLimit
 from genbounds.information.limits import Design, units
 from genbounds.numerics.betting import betting_upper
@@ -21,7 +22,7 @@ from genbounds.numerics.rounding import round_up
 
 __all__ = ["membership_information", "membership_limits", "pooled_laws"]
 
-#: What the rounding of a vertex and of its information can amount to, as in `genbounds.information.boxes`.
+#: What the rounding of a vertex and of its information can amount to, as for `COIN_DIVERGENCES`.
 _MARGIN = 1e-10
 
 
@@ -122,7 +123,7 @@ def membership_limits(
     low = np.maximum(np.nextafter(1.0 - betting_upper(np.minimum(round_up(rest, 2), 1.0), level), -1.0), 0.0)
     vertices = low + max(1.0 - low.sum(), 0.0) * np.eye(kinds**2)
     told = membership_information(np.minimum(vertices, 1.0).reshape(-1, kinds, kinds), levels)
-    most = {name: 1.0 if name == "squared_differences" else LOG_2 for name in told}
+    most = {name: 1.0 if name == "squared_differences" else COIN_DIVERGENCES["mutual"].largest for name in told}
     method = "betting limits for every pair of losses, the worst law that they allow"
     return {
         name: UpperLimit(np.minimum(values.max(axis=0) + _MARGIN, most[name]), delta, method)

@@ -66,18 +66,15 @@ class LangevinStep:
     weight_decay: float
 
 
-def _move(
-    parameters: Iterable[Tensor], step_size: float, noise_scale: float, weight_decay: float, noise: Noise
-) -> None:
-    """Take one step in place. A parameter without a gradient has gradient 0: its noise is due all the same."""
-    for parameter in parameters:
-        drift = weight_decay * parameter
-        if parameter.grad is not None:
-            drift = drift + parameter.grad
-        drawn = noise(*parameter.shape)
-        # One rounding to the parameter's own type, after the sum.
-        moved = parameter.to(drawn.dtype) - step_size * drift.to(drawn.dtype) + noise_scale * drawn
-        parameter.copy_(moved)
+def _moved(parameter: Tensor, step_size: float, noise_scale: float, weight_decay: float, noise: Noise) -> Tensor:
+    """Return a parameter after one step; where no gradient arrived it is 0, and noise is due all the same."""
+    drawn = noise(*parameter.shape)
+    wide = parameter.to(drawn.dtype)
+    drift = weight_decay * wide
+    if parameter.grad is not None:
+        drift = drift + parameter.grad.to(drawn.dtype)
+    # One rounding to the parameter's own type, after the sum.
+    return (wide - step_size * drift + noise_scale * drawn).to(parameter.dtype)
 
 
 class Langevin(Optimizer):
@@ -224,7 +221,9 @@ class Langevin(Optimizer):
                 loss = closure()
         used, parameters = self.next_step(), self.param_groups[0]["params"]
         generator = stream(self.seed, "langevin noise", len(self.record), device=parameters[0].device)
-        _move(parameters, noise=normal_noise(generator, parameters[0].dtype), **used)
+        noise = normal_noise(generator, parameters[0].dtype)
+        for parameter in parameters:
+            parameter.copy_(_moved(parameter, noise=noise, **used))
         self.record.append(LangevinStep(batch_size=int(batch_size), **used))
         return loss
 

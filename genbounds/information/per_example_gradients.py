@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -163,15 +164,15 @@ class PerExampleGradients:
         ValueError
             If there is no example.
         """
-        found = None
-        for rows in self.chunks(parameters, inputs, targets):
-            wide = rows.double()
-            mean = wide.mean(dim=0)
-            own = GradientMoments(len(wide), mean, (wide - mean).square().sum())
-            found = own if found is None else _merged(found, own)
-        if found is None:
+        if not len(inputs):
             raise ValueError("inputs must hold at least one example, got none. Pass the batch or the data set.")
-        return found
+        return reduce(_merged, map(_moments, self.chunks(parameters, inputs, targets)))
+
+
+def _moments(rows: Tensor) -> GradientMoments:
+    wide = rows.double()
+    mean = wide.mean(dim=0)
+    return GradientMoments(len(wide), mean, (wide - mean).square().sum())
 
 
 def _flat(gradients: Mapping[str, Tensor], start: int) -> Tensor:

@@ -1,0 +1,80 @@
+import math
+
+import numpy as np
+import pytest
+
+from genbounds.information.noise_check import NoiseCheck, NoiseError
+
+
+def checked(residuals, level=1e-3, shift=(0.0, 0.0)):
+    check = NoiseCheck(level)
+    for residual in residuals:
+        check.add(float(residual @ residual), len(residual), residual[0] + shift[0], residual[1] + shift[1])
+    return check
+
+
+def refused(check):
+    try:
+        check.raise_if_refused()
+    except NoiseError:
+        return True
+    return False
+
+
+def test_the_level_is_kept_and_not_wasted():
+    """3000 runs of noise as it should be, at level 0.2 once: a tenth of them is refused, for one check spends half."""
+    generator = np.random.default_rng(0)
+    alarms = sum(refused(checked(generator.standard_normal((3, 10)), level=0.2)) for _ in range(3000))
+    assert 0.07 <= alarms / 3000 <= 0.1 + 4 * math.sqrt(0.09 / 3000)
+
+
+def test_checking_again_and_again_keeps_the_level():
+    """20 looks at one run while it grows: at most the level of the runs is refused at any of them."""
+    generator = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(1000):
+        check, alarm = NoiseCheck(0.2), False
+        for _ in range(20):
+            residual = generator.standard_normal(10)
+            check.add(float(residual @ residual), 10, residual[0], residual[1])
+            alarm = alarm or refused(check)
+        alarms += alarm
+    assert alarms / 1000 <= 0.2
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.9, 1.1, 2.0, 1 / 50.0])
+def test_a_wrong_scale_is_refused(scale):
+    residuals = scale * np.random.default_rng(2).standard_normal((40, 100))
+    with pytest.raises(NoiseError, match=rf"got {scale:.1g}.* times as much") as raised:
+        checked(residuals).raise_if_refused()
+    assert "at level 0.001" in str(raised.value)
+
+
+@pytest.mark.parametrize(("shift", "cause"), [((0.5, 0.0), "clipped"), ((0.0, -0.5), "momentum")])
+def test_a_shift_along_a_gradient_is_refused(shift, cause):
+    residuals = np.random.default_rng(3).standard_normal((200, 1000))
+    with pytest.raises(NoiseError, match=cause):
+        checked(residuals, shift=shift).raise_if_refused()
+    assert not refused(checked(residuals))
+
+
+def test_rounding_is_tolerated_where_chance_would_not_be():
+    """10^12 coordinates see a relative error of 1e-5; it is rounding, and no other noise."""
+    check = NoiseCheck()
+    check.add(1e12 * (1 + 2e-5), 10**12, 0.0, math.nan)
+    check.raise_if_refused()
+    check = NoiseCheck()
+    check.add(1e12 * (1 + 1e-3), 10**12, 0.0, math.nan)
+    assert refused(check)
+
+
+def test_nothing_measured_is_nothing_refused():
+    NoiseCheck().raise_if_refused()
+    assert math.isnan(NoiseCheck().scale)
+
+
+def test_what_is_not_finite_is_refused():
+    with pytest.raises(NoiseError, match="weights must stay finite"):
+        NoiseCheck().add(math.nan, 3, 0.0, 0.0)
+    with pytest.raises(ValueError, match="level must be strictly between 0 and 1"):
+        NoiseCheck(0.0)

@@ -1,7 +1,7 @@
 """Generalization bounds from information: mutual information, supersamples, noisy training, layers.
 
 Theorem modules, estimators and the record of a supersample experiment import no torch. Modules that run networks are
-imported by their own names: `supersamples`, `ensembles`, `langevin` and `representations`.
+imported by their own names: `bayes_mixture`, `supersamples`, `ensembles`, `langevin`, `representations`.
 """
 
 from genbounds.information.almost_exchangeable import almost_exchangeable
@@ -72,9 +72,10 @@ from genbounds.information.privacy import private_information, private_leakage
 from genbounds.information.records import Supersamples
 from genbounds.information.samplewise import haghifam_individual, harutyunyan, hellstrom_durisi, wang_mao_differences
 from genbounds.information.slicing import nadjahi, nadjahi_distortion, quantised_information
-from genbounds.information.trajectories import haghifam, li_luo_qiao, negrea, pensia, wang_gao_calmon
+from genbounds.information.trajectories import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
+from genbounds.information.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 from genbounds.information.universality import feder_ball, feder_cells, mixture_log_loss, mixture_regret
-from genbounds.information.virtual_noise import neu, wang_mao
+from genbounds.information.virtual_noise import neu, wang_mao_descent
 
 __all__ = [
     "Estimate",
@@ -82,6 +83,7 @@ __all__ = [
     "Growth",
     "Row",
     "Supersamples",
+    "TrajectoryRecord",
     "UpperLimit",
     "almost_exchangeable",
     "aminian",
@@ -108,8 +110,8 @@ __all__ = [
     "gaussian_noise_contraction",
     "gibbs_gap",
     "gibbs_gap_sub_gaussian",
-    "haghifam",
     "haghifam_individual",
+    "haghifam_langevin",
     "haghifam_leave_one_out",
     "harutyunyan",
     "hellstrom_durisi",
@@ -151,10 +153,12 @@ __all__ = [
     "steinke_zakynthinou_linear",
     "steinke_zakynthinou_squared",
     "steinke_zakynthinou_unbounded",
+    "trajectory_estimates",
+    "trajectory_table",
     "wang_gao_calmon",
-    "wang_mao",
     "wang_mao_chi_squared",
     "wang_mao_closed",
+    "wang_mao_descent",
     "wang_mao_differences",
     "wang_mao_differences_averaged",
     "wang_mao_fast",

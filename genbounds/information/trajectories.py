@@ -33,7 +33,7 @@ from genbounds.numerics import Float64, count, nonnegative, round_up
 from genbounds.theorems import Assumption, theorem
 from genbounds.theorems.quantities import GAP, SUPERSAMPLE_GAP
 
-__all__ = ["haghifam", "li_luo_qiao", "negrea", "pensia", "wang_gao_calmon"]
+__all__ = ["haghifam_langevin", "li_luo_qiao", "negrea", "pensia", "wang_gao_calmon"]
 
 _STEPS = (
     Assumption.GAUSSIAN_STEPS,
@@ -383,7 +383,7 @@ def wang_gao_calmon(
     reference="Haghifam2020",
     locator="Langevin dynamics, conditional mutual information with a predictor of the mask",
 )
-def haghifam(
+def haghifam_langevin(
     weighted_differences: ArrayLike,
     step_sizes: ArrayLike,
     noise_scales: ArrayLike,
@@ -437,7 +437,7 @@ def haghifam(
     --------
     One pair with gradients -1 and 1, nothing known in advance (theta = 1/2), noise four times the step:
 
-    >>> f"{haghifam([2.0**2 / 4], [0.1], [0.4], [1], 1):.12f}"
+    >>> f"{haghifam_langevin([2.0**2 / 4], [0.1], [0.4], [1], 1):.12f}"
     '0.250000000000'
     """
     moments = nonnegative("weighted_differences", weighted_differences)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from genbounds.information.estimates import Estimate
-from genbounds.information.trajectories import haghifam, li_luo_qiao, negrea, pensia, wang_gao_calmon
+from genbounds.information.trajectories import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
 from genbounds.theorems import get
 
 __all__ = ["TrajectoryRecord", "trajectory_estimates", "trajectory_table"]
@@ -75,7 +75,7 @@ _FORMULAS: dict[str, tuple[Callable[..., Any], str, tuple[str, ...]]] = {
     "li_luo_qiao, centred": (li_luo_qiao, "centred_gradient_norms", (*_STEPS, "batch_sizes", "n", "sigma")),
     "negrea": (negrea, "gradient_variances", (*_STEPS, "batch_sizes", "n", "sigma")),
     "wang_gao_calmon": (wang_gao_calmon, "batch_spreads", (*_STEPS, "batch_sizes", "batch_indices", "n", "sigma")),
-    "haghifam": (haghifam, "weighted_differences", (*_STEPS, "batch_sizes", "n")),
+    "haghifam_langevin": (haghifam_langevin, "weighted_differences", (*_STEPS, "batch_sizes", "n")),
 }
 
 
@@ -91,7 +91,7 @@ def _applicable(records: Sequence[TrajectoryRecord]) -> Iterator[str]:
     if labels[0] is not None and all(label is not None and np.array_equal(label, labels[0]) for label in labels):
         yield "wang_gao_calmon"
     if all(record.weighted_differences is not None for record in records):
-        yield "haghifam"
+        yield "haghifam_langevin"
 
 
 def trajectory_estimates(records: Sequence[TrajectoryRecord], sigma: float, level: float = 0.95) -> dict[str, Estimate]:
@@ -114,9 +114,9 @@ def trajectory_estimates(records: Sequence[TrajectoryRecord], sigma: float, leve
     -------
     dict of str to Estimate
         By theorem. "li_luo_qiao, centred" is `li_luo_qiao` with the average of the other examples' gradients as the
-        centre: `negrea` without its condition on batches. "haghifam" speaks about the evaluation loss in [0, 1] and the
-        supersample that the ghosts make up, if the masks were fair coins; averaged over supersamples, about the gap.
-        "pensia" has no centre. Standard errors are by the jackknife over runs, infinite for one run.
+        centre: `negrea` without its condition on batches. "haghifam_langevin" speaks about the evaluation loss in
+        [0, 1] and the supersample that the ghosts make up, if the masks were fair coins; averaged over supersamples,
+        about the gap. "pensia" has no centre. Standard errors are by the jackknife over runs, infinite for one run.
 
     Raises
     ------

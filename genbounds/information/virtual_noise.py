@@ -26,7 +26,7 @@ from genbounds.numerics import Float64, count, nonnegative, round_up
 from genbounds.theorems import Assumption, theorem
 from genbounds.theorems.quantities import GAP
 
-__all__ = ["neu", "wang_mao"]
+__all__ = ["neu", "wang_mao_descent"]
 
 _ASSUMES = (
     Assumption.INDEPENDENT_SAMPLE,
@@ -58,7 +58,7 @@ def _perturbed_gap(information: Float64, sharpness_gap: ArrayLike, n: ArrayLike,
     reference="WangMao2022",
     locator="stochastic gradient descent with auxiliary noise, logarithmic form; the Notes say what differs",
 )
-def wang_mao(
+def wang_mao_descent(
     virtual_spreads: ArrayLike,
     sharpness_gap: ArrayLike,
     step_sizes: ArrayLike,
@@ -110,7 +110,7 @@ def wang_mao(
     --------
     One step of signal-to-noise ratio 1 on one example, and a sharpness gap of 0.1:
 
-    >>> f"{wang_mao([1.0], 0.1, [0.1], [0.1], 1, 1, 0.5):.12f}", f"{np.sqrt(np.log(2) / 4) + 0.1:.12f}"
+    >>> f"{wang_mao_descent([1.0], 0.1, [0.1], [0.1], 1, 1, 0.5):.12f}", f"{np.sqrt(np.log(2) / 4) + 0.1:.12f}"
     ('0.516277305579', '0.516277305579')
     """
     information = path_information(virtual_spreads, step_sizes, virtual_scales, dimension)
@@ -168,10 +168,8 @@ def neu(
     ValueError
         If an argument is NaN or outside its range.
 
-    Notes
-    -----
-    Proof: `wang_mao` with c_t = G_t(W_{t-1} + xi_{t-1}) and ln(1 + x) <= x. By the triangle inequality the root of
-    E|g_t - c_t|^2 is at most sqrt(V_t) + sqrt(Gamma_t).
+    Notes ----- Proof: `wang_mao_descent` with c_t = G_t(W_{t-1} + xi_{t-1}) and ln(1 + x) <= x. By the triangle
+    inequality the root of E|g_t - c_t|^2 is at most sqrt(V_t) + sqrt(Gamma_t).
 
     Difference from the paper: (sqrt(V) + sqrt(Gamma))^2 <= 2 V + 2 Gamma, so this is at most
     sqrt( (2 sigma^2 / n) sum_t (eta_t / s_t)^2 (V_t + Gamma_t) ), where the paper has 4 sigma^2.

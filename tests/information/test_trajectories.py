@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from mpmath import mpf
 from scipy.special import ndtr
 
-from genbounds.information import haghifam, li_luo_qiao, negrea, pensia, wang_gao_calmon
+from genbounds.information import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
 from genbounds.theorems import get
 from genbounds.worlds import LangevinQuadratic, NoisyBits, attack
 from genbounds.worlds.noisy_bits import bit_recovery_error
 
-THEOREMS = ("pensia", "li_luo_qiao", "negrea", "wang_gao_calmon", "haghifam")
+THEOREMS = ("pensia", "li_luo_qiao", "negrea", "wang_gao_calmon", "haghifam_langevin")
 numbers = st.floats(1e-3, 1e3)
 
 
@@ -55,7 +55,7 @@ def test_li_negrea_and_haghifam_enclose_their_formulas(run):
         biased = sum(e * beta * m * (n - 1) / n * n / (8 * size * mpf(n - 1) ** 2) for m, e, beta, size in rows)
         assert encloses(negrea(moments, eta, s, b, n, sigma), 2 * mpf(sigma) * mpmath.sqrt(biased))
         pairs = sum(e * beta * m / size for m, e, beta, size in rows) / (2 * n)
-        assert encloses(haghifam(moments, eta, s, b, n), min(mpmath.sqrt(pairs), mpf(1)))
+        assert encloses(haghifam_langevin(moments, eta, s, b, n), min(mpmath.sqrt(pairs), mpf(1)))
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**31))
@@ -107,7 +107,7 @@ def test_a_wrong_constant_is_caught(name, factor):
         ("li_luo_qiao", lambda bound, given: bound(**given) / np.sqrt(given["n"])),
         ("negrea", lambda bound, given: bound(**given) / np.sqrt(given["n"])),
         ("wang_gao_calmon", lambda bound, given: bound(**given) / np.sqrt(given["batch_sizes"][0])),
-        ("haghifam", lambda bound, given: bound(**given) / np.sqrt(given["n"])),
+        ("haghifam_langevin", lambda bound, given: bound(**given) / np.sqrt(given["n"])),
     ],
 )
 def test_a_wrong_formula_is_caught(name, change):
@@ -119,9 +119,9 @@ def test_theta_after_the_step_is_caught():
     world = NoisyBits.full_batch(1, (3.0,), (1.0,))
     after = bit_recovery_error(9.0) * (world.supersamples[:, 0, 0] != world.supersamples[:, 0, 1])[:, None]
     problem = world.problem("one large step")
-    numbers = [problem.quantities[name] for name in get("haghifam").arguments]
-    assert np.all(haghifam(*numbers) >= np.abs(world.supersample_gaps))
-    assert np.any(haghifam(after, *numbers[1:]) < np.abs(world.supersample_gaps))
+    numbers = [problem.quantities[name] for name in get("haghifam_langevin").arguments]
+    assert np.all(haghifam_langevin(*numbers) >= np.abs(world.supersample_gaps))
+    assert np.any(haghifam_langevin(after, *numbers[1:]) < np.abs(world.supersample_gaps))
 
 
 @pytest.mark.parametrize("signal", [0.01, 0.3])
@@ -163,7 +163,7 @@ def test_blow_up_and_plateau():
     cut = {name: given[name] for name in ("step_sizes", "noise_scales", "batch_sizes", "n")}
     seen = given["weighted_differences"][1]  # a pair that differs
     plain = np.full(steps, 1.0)  # |zeta|^2 / 4
-    assert haghifam(seen, **cut) == haghifam(plain, **cut) == 1
+    assert haghifam_langevin(seen, **cut) == haghifam_langevin(plain, **cut) == 1
     # Information without the cap of the bound: half the squared root.
     bounded = [np.cumsum(0.25**2 * moments / 2)[[99, 199, 399]] for moments in (seen, plain)]
     assert bounded[0][2] == pytest.approx(bounded[0][1], rel=1e-3)
@@ -175,9 +175,9 @@ def test_the_supersample_form_averages_to_the_gap():
     world = NoisyBits.full_batch(3, (0.4, 0.3), (0.5, 0.5), 1.0)
     assert world.supersample_gaps.mean() == pytest.approx(world.gap, rel=1e-12)
     given = world.problem("3 bits").quantities
-    numbers = [given[name] for name in get("haghifam").arguments]
-    pointwise = haghifam(*numbers).mean()
-    averaged = haghifam(numbers[0].mean(axis=0), *numbers[1:])
+    numbers = [given[name] for name in get("haghifam_langevin").arguments]
+    pointwise = haghifam_langevin(*numbers).mean()
+    averaged = haghifam_langevin(numbers[0].mean(axis=0), *numbers[1:])
     assert world.gap <= pointwise <= averaged
 
 
@@ -211,7 +211,7 @@ def test_nothing_told_is_nothing(name):
     assert theorem.function(**given) < 1e-100
     without_noise = {**given, "noise_scales": np.zeros(3)}
     moment = theorem.arguments[0]
-    assert theorem.function(**{**without_noise, moment: np.ones(3)}) == (1 if name == "haghifam" else math.inf)
+    assert theorem.function(**{**without_noise, moment: np.ones(3)}) == (1 if name == "haghifam_langevin" else math.inf)
     assert theorem.function(**{**given, moment: np.ones((5, 1, 3))}).shape == (5, 1)
     assert isinstance(theorem.function(**{**given, moment: np.ones(3)}), float)
     with pytest.raises(ValueError, match=f"{moment} must be non-negative"):
@@ -223,7 +223,7 @@ def test_nothing_told_is_nothing(name):
     [
         (negrea, ([1.0], [0.1], [0.1], [1], 1, 0.5), "n must be a whole number of at least 2"),
         (li_luo_qiao, ([1.0], [0.1], [0.1], [5], 4, 0.5), "batch_sizes must be at most n"),
-        (haghifam, ([1.0], [0.1], [0.1], [0], 4), "batch_sizes must be a whole number of at least 1"),
+        (haghifam_langevin, ([1.0], [0.1], [0.1], [0], 4), "batch_sizes must be a whole number of at least 1"),
         (pensia, ([1.0], [0.1], [0.1], 1, 1, -0.5), "sigma must be non-negative"),
         (wang_gao_calmon, ([1.0, 1], 0.1, 0.1, [1, 2], [0, 0], 4, 0.5), "batch_sizes must be the same whenever"),
         (wang_gao_calmon, ([1.0, 1], 0.1, 0.1, [2, 2], [0, 1], 3, 0.5), "batch_sizes must add up to at most n"),

@@ -25,7 +25,7 @@ _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sig
 #: Examples that are predicted at a time.
 _CHUNK = 256
 
-_GLOBAL_GENERATOR = threading.Lock()
+_GLOBAL_GENERATOR = threading.RLock()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Generalization bounds from information: mutual information, supersamples, noisy training, layers.
 
 Theorem modules, estimators and the record of a supersample experiment import no torch. Modules that run networks are
-imported by their own names: `bayes_mixture`, `supersamples`, `ensembles`, `langevin`, `representations`.
+imported by their own names: `bayes_mixture`, `supersamples`, `ensembles`, `langevin`, `trajectory_meter`,
+`per_example_gradients`, `representations`.
 """
 
 from genbounds.information.almost_exchangeable import almost_exchangeable

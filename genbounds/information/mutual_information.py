@@ -242,7 +242,7 @@ def xu_raginsky_square(mutual_information: ArrayLike, n: ArrayLike) -> Float64:
     ('0.027182818285', '0.027182818285')
     """
     information = nonnegative("mutual_information", mutual_information, "Pass I(S;W) in nats.")
-    double = np.minimum(2 * information, 1e300)
+    double = np.minimum(2 * information, 1e100)
     excess = np.maximum(double + np.sqrt(double) * np.sqrt(double + 2), 2.0**-60)  # u - 1, from above
     for _ in range(_NEWTON_STEPS):
         step = (excess - np.log1p(excess) - double) * (1 + excess) / excess

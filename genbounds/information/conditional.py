@@ -112,7 +112,7 @@ def steinke_zakynthinou(cmi: ArrayLike, n: ArrayLike) -> Float64:
     """
     information = nonnegative("cmi", cmi)
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        return np.minimum(round_up(np.sqrt(2 * information / count("n", n)), 6), 1.0)
+        return np.minimum(round_up(np.sqrt(2 * information) / np.sqrt(count("n", n)), 9), 1.0)
 
 
 @theorem(
@@ -170,7 +170,7 @@ def steinke_zakynthinou_unbounded(cmi: ArrayLike, n: ArrayLike, squared_range: A
     """
     information, squares = nonnegative("cmi", cmi), nonnegative("squared_range", squared_range)
     with np.errstate(over="ignore", invalid="ignore"):
-        value = round_up(np.sqrt(2 * information / count("n", n)) * np.sqrt(squares), 11)
+        value = round_up(np.sqrt(2 * information) / np.sqrt(count("n", n)) * np.sqrt(squares), 14)
     return np.where(np.isnan(value), np.inf, value)[()]
 
 

@@ -117,8 +117,8 @@ def risk_pair_upper(train_risk: ArrayLike, information: ArrayLike) -> Float64:
     0.25
     """
     a, budget = _arguments(train_risk, information)
-    # M(a, b) >= (b - a)^2 / (2 (a + b)), which is a quadratic in b - a.
-    step = round_up(budget + np.sqrt(budget**2 + 4 * a * budget), 8)
+    # M(a, b) >= (b - a)^2 / (2 (a + b)), which is a quadratic in b - a. Two roots, so that no square underflows.
+    step = round_up(budget + np.sqrt(budget) * np.sqrt(budget + 4 * a), 12)
     return _largest_root(lambda a, b: np.maximum(_errors(a, b), _rights(a, b)), a, step, budget)
 
 
@@ -151,7 +151,7 @@ def jensen_shannon_upper(train_risk: ArrayLike, information: ArrayLike) -> Float
     0.260332
     """
     a, budget = _arguments(train_risk, information)
-    step = round_up(2 * (budget + np.sqrt(budget**2 + 2 * a * budget)), 9)
+    step = round_up(2 * (budget + np.sqrt(budget) * np.sqrt(budget + 2 * a)), 12)
     return _largest_root(lambda a, b: (_errors(a, b) + _rights(a, b)) / 2, a, step, budget)
 
 
@@ -198,6 +198,6 @@ def leave_one_out_upper(train_risk: ArrayLike, information: ArrayLike, n: ArrayL
         return np.maximum(together, np.maximum(errors, rights))
 
     # kl(b || m) >= (b - m)^2 / (2 b) and b - m = (b - a) n / (n + 1).
-    squared = np.square((n + 1) / n)
-    step = round_up(squared * budget + np.sqrt((squared * budget) ** 2 + 2 * squared * a * budget), 16)
+    scaled = np.square((n + 1) / n) * budget
+    step = round_up(scaled + np.sqrt(scaled) * np.sqrt(scaled + 2 * a), 20)
     return _largest_root(below, a, step, budget)

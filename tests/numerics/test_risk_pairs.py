@@ -14,7 +14,7 @@ from genbounds.numerics import (
 )
 
 RISKS = st.floats(0, 1) | st.sampled_from([0.0, 1e-9, 0.5, 1 - 1e-9, 1.0])
-INFORMATION = st.floats(1e-9, 3) | st.sampled_from([1e-12, 0.5, float(np.log(2))])
+INFORMATION = st.floats(1e-9, 3) | st.sampled_from([1e-250, 1e-199, 1e-12, 0.5, float(np.log(2))])
 
 
 def xlog(x, y):
@@ -55,7 +55,7 @@ def encloses(value, expression, a, information):
     value, a = float(value), float(a)
     assert a <= value <= 1
     below = mpf(a) + (mpf(value) - mpf(a)) * (1 - mpf("1e-12")) - mpf("1e-14")
-    with mpmath.workdps(50):
+    with mpmath.workdps(300 if information < 1e-100 else 50):
         above = value == 1 or expression(mpf(a), mpf(value)) >= mpf(information)
         return above and (below <= a or expression(mpf(a), below) <= mpf(information))
 

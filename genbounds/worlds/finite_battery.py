@@ -70,7 +70,8 @@ def _crafted() -> Iterator[tuple[str, FiniteWorld, Learner, int]]:
     for n in (1, 2, 3):
         for temperature in (0.1, 3.0):
             yield f"Gibbs at {temperature} on a fair bit, {n} examples", bit, Gibbs(temperature), n
-        yield f"the label alone, {n} examples", classification([0.25] * 4, [0, 0, 1, 1], [0, 1, 0, 1]), erm, n
+        labels = classification([0.25] * 4, [0, 0, 1, 1], [0, 1, 0, 1], classifiers=[[0, 0], [1, 1]])
+        yield f"the label alone, {n} examples", labels, erm, n
     for points, n in ((2, 1), (4, 1), (8, 1), (16, 1), (3, 2), (5, 2)):
         world = seen_points(points, n)
         yield f"memoriser that {world.name}", world, memoriser, n

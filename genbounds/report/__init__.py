@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genbounds.report.curve import Point, draw_curve, fit_points, points, save_figure
     from genbounds.report.html import certificate_html
+    from genbounds.report.layers import draw_layers, layers_text
     from genbounds.report.learning_curve import Interval, LearningCurve, fit_learning_curve
     from genbounds.report.text import certificate_text, curve_table, verdict_text, verification_text
     from genbounds.report.theorem_pages import theorem_page, theorem_table
@@ -22,8 +23,10 @@ __all__ = [
     "certificate_text",
     "curve_table",
     "draw_curve",
+    "draw_layers",
     "fit_learning_curve",
     "fit_points",
+    "layers_text",
     "points",
     "save_figure",
     "theorem_page",
@@ -36,6 +39,7 @@ __all__ = [
 _MODULES = {
     "curve": ("Point", "draw_curve", "fit_points", "points", "save_figure"),
     "html": ("certificate_html",),
+    "layers": ("draw_layers", "layers_text"),
     "learning_curve": ("Interval", "LearningCurve", "fit_learning_curve"),
     "text": ("certificate_text", "curve_table", "verdict_text", "verification_text"),
     "theorem_pages": ("theorem_page", "theorem_table"),

@@ -81,15 +81,18 @@ def test_the_discrete_metric():
     assert sample_problem(Learning(flat, erm, 1)).quantities["lipschitz"] == 0.25
 
 
-def test_cumulants_of_the_worst_hypothesis():
-    quantities = sample_problem(Learning(WORLD, erm, 1)).quantities
+@pytest.mark.parametrize("errs", [0.1, 0.9])
+def test_cumulants_of_the_worst_hypothesis(errs):
+    """Losses that are seldom high have the larger moments to one side, losses that are seldom low to the other."""
+    world = FiniteWorld([1 - errs, errs], [[0.0, 1.0], [0.0, 0.5]])
+    quantities = sample_problem(Learning(world, erm, 1)).quantities
     for rate, value in zip(quantities["rates"], quantities["cgf"], strict=True):
         moments = []
         with mpmath.workdps(40):
-            for row in WORLD.losses:
-                risk = mpmath.fdot(WORLD.probabilities, row)
+            for row in world.losses:
+                risk = mpmath.fdot(world.probabilities, row)
                 for sign in (1, -1):
-                    weighted = zip(WORLD.probabilities, row, strict=True)
+                    weighted = zip(world.probabilities, row, strict=True)
                     moments.append(mpmath.log(sum(p * mpmath.exp(sign * rate * (risk - x)) for p, x in weighted)))
         assert value == pytest.approx(float(max(moments)), rel=1e-12)
         assert value <= rate**2 / 8 + 1e-15  # Hoeffding's lemma

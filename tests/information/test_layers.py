@@ -17,7 +17,7 @@ from genbounds.information import (
     hierarchical_wasserstein,
 )
 from genbounds.theorems import get
-from genbounds.worlds import validate
+from genbounds.worlds import BinaryGaussianLinearNetwork, validate
 from genbounds.worlds.problems import PROBLEMS, problem_attack
 
 NATS = st.one_of(st.just(0.0), st.floats(1e-12, 1e-3), st.floats(0, 50))
@@ -142,6 +142,28 @@ def test_infinity_and_nothing():
 def test_ranges(function, arguments):
     with pytest.raises(ValueError, match="must"):
         function(*arguments)
+
+
+@pytest.mark.parametrize("widths", [(6,), (6, 4), (6, 4, 2), (6, 1)])
+def test_linear_network_against_simulation(widths):
+    """Two Gaussian clouds at abs(mu)^2 = 3.26 s^2, 10 examples: closed forms at each layer, the gap by simulation too.
+
+    What the hidden layers leave is (r/2) ln(n / (n-1)): depth helps through the rank alone.
+    """
+    network = BinaryGaussianLinearNetwork(6, 10, 1.0, signal=np.sqrt(3.26), widths=widths)
+    bounds = hierarchical_information(network.layer_divergences, 0.5)
+    expected = [np.sqrt(rank * np.log(10 / 9)) / 2 for rank in (6, *widths)]
+    assert bounds[:-1] == pytest.approx(expected, rel=1e-12)
+    assert np.all(np.diff(bounds) <= 1e-15)
+    gaps = network.simulate(np.random.default_rng(0), 20_000)
+    error = gaps.std() / np.sqrt(gaps.size)
+    assert abs(gaps.mean() - network.gap) <= 4 * error
+    assert bounds[-1] >= gaps.mean() + 4 * error
+    output = hierarchical_wasserstein([network.output_distance], 1.0, 1.0)
+    assert network.hinge_gap <= output <= hierarchical_wasserstein([network.input_distance], 1.0, 1.0)
+    if widths == (6,):
+        assert bounds == pytest.approx([0.3975, 0.3975, 0.2019], abs=2e-4)
+        assert network.gap == pytest.approx(0.0218, abs=2e-4)
 
 
 @pytest.mark.parametrize("name", LAYERS)

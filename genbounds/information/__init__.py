@@ -2,7 +2,7 @@
 
 Theorem modules, estimators and the record of a supersample experiment import no torch. Modules that run networks are
 imported by their own names: `bayes_mixture`, `supersamples`, `ensembles`, `langevin`, `trajectory_meter`,
-`per_example_gradients`, `representations`.
+`per_example_gradients`, `representations`, `funnels`.
 """
 
 from genbounds.information.almost_exchangeable import almost_exchangeable

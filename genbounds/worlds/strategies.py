@@ -19,6 +19,8 @@ from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, first_erm, memoriser, tabulated
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
+from genbounds.worlds.noisy_networks import NoisyNetwork
+from genbounds.worlds.noisy_networks_battery import random_network
 from genbounds.worlds.samples import Learning
 
 try:
@@ -39,6 +41,7 @@ __all__ = [
     "learners",
     "learnings",
     "linear_networks",
+    "noisy_networks",
     "universal_coins",
 ]
 
@@ -243,6 +246,17 @@ def linear_networks(draw: st.DrawFn, max_dimension: int = 8, max_n: int = 40) ->
     return BinaryGaussianLinearNetwork(
         dimension, draw(st.integers(2, max_n)), scale, signal, tuple(sorted(widths, reverse=True))
     )
+
+
+def noisy_networks() -> st.SearchStrategy[NoisyNetwork]:
+    """Return a strategy for networks of two noisy layers on finite alphabets, at work on up to three examples.
+
+    Returns
+    -------
+    SearchStrategy of NoisyNetwork
+        What `genbounds.worlds.random_network` makes of a seed.
+    """
+    return st.integers(0, 10**6).map(random_network)
 
 
 def universal_coins(max_n: int = 300) -> st.SearchStrategy[BernoulliUniversality]:

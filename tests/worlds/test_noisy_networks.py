@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from genbounds.information import composed_contraction, contracted_information, hierarchical_information
 from genbounds.numerics.channels import channel_contraction
@@ -12,6 +13,7 @@ from genbounds.theorems.quantities import GAP
 from genbounds.worlds import NoisyNetwork, flipped_bit, label_memoriser, random_network
 from genbounds.worlds.learners import Gibbs
 from genbounds.worlds.problems import problem_attack
+from genbounds.worlds.strategies import noisy_networks
 
 THEOREMS = (
     "hierarchical_information",
@@ -117,6 +119,15 @@ def test_label_memoriser_refutes_contraction_of_everything(n, gap, bound):
     everything = network.learning.individual_information
     unsplit = contracted_information(np.zeros(n), everything, network.contraction, 0.5)
     assert unsplit < 1e-100 < network.learning.gap
+
+
+@given(noisy_networks())
+def test_nothing_is_gained_on_the_way(network):
+    """Wherever the search looks: from layer to layer relative entropy and distance fall, and both cover the gap."""
+    assert np.all(np.diff(network.layer_divergences, axis=0) <= 1e-13)
+    assert np.all(np.diff(network.layer_distances, axis=0) <= 1e-13)
+    assert network.layer_distances[-1].mean() >= abs(network.learning.gap) - 1e-13
+    assert np.all(2 * network.layer_distances**2 <= network.layer_divergences + 1e-13)  # Pinsker
 
 
 @pytest.mark.parametrize("name", THEOREMS)

@@ -24,6 +24,7 @@ tuned on them. A prior around the trained weights makes the numbers small and me
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,7 +118,7 @@ def bayes_mixture(
     Parameters
     ----------
     model : nn.Module
-        Trained classifier in evaluation mode; all of its parameters belong to the prior.
+        Trained classifier in evaluation mode; all of its parameters belong to the prior. A copy of it is used.
     data : Data
         Where the examples are.
     indices : ndarray of int64
@@ -186,8 +187,9 @@ def bayes_mixture(
             f"model must hold what it learnt in parameters, got buffers {held}. No prior covers them: use a network "
             "without running statistics."
         )
+    model = deepcopy(model).to(device, dtype)
     wide = torch.promote_types(dtype, torch.float32)
-    mean = {name: value.detach().to(device, dtype) for name, value in model.named_parameters()}
+    mean = {name: value.detach() for name, value in model.named_parameters()}
     prior = _vector(_centred(mean, centre))
     indices = np.asarray(indices)
     size = block_size(data, indices)

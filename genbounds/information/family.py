@@ -79,7 +79,7 @@ def _limit(theorem: Theorem, information: str, limits: Mapping[str, NDArray[np.f
     """Return the theorem at upper limits, which bound averages over pairs."""
     if "squared_differences" in theorem.arguments:
         # sqrt(E dL_i^2) times the root of a concave function of the information is jointly concave in both.
-        limits = {**limits, information: np.atleast_1d(mean_up(limits[information], 0))}
+        limits = {**limits, information: np.asarray(mean_up(limits[information], 0))[..., None]}
     return _value(theorem, limits)
 
 

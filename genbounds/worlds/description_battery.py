@@ -2,20 +2,26 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from scipy.special import betaln, digamma
 
 from genbounds.numerics.binary_kl import binary_kl
+from genbounds.numerics.discrete_information import mutual_information
 from genbounds.theorems.quantities import GAP, LOG_LOSS, REGRET, RISK, SQUARED_GAP
 from genbounds.worlds.bernoulli_universality import BernoulliUniversality
+from genbounds.worlds.finite import FiniteWorld
 from genbounds.worlds.label_copying import LabelCopier, LabelMemoriser
+from genbounds.worlds.learners import Gibbs, Learner, erm
 from genbounds.worlds.problems import Problem, problems
+from genbounds.worlds.samples import Learning
 
 __all__ = [
     "coin_problem",
     "copying_problem",
     "forgetting_problem",
+    "quantised_problem",
     "scales_problem",
     "sequences_problem",
     "subspaces_problem",
@@ -84,6 +90,48 @@ def scales_problem(sizes: Sequence[float], reliabilities: Sequence[float], n: in
     }
     name = f"signs of sizes {tuple(sizes)}, copied with reliabilities {tuple(reliabilities)}, {n} examples"
     return Problem(name, quantities, {GAP: math.fsum(np.multiply(sizes, reliabilities))})
+
+
+def quantised_problem(bits: int, n: int, learner: Learner, name: str) -> Problem:
+    """Return a learner that has to name a number of [0, 1], to a few bits, for the loss abs(w - z); all samples listed.
+
+    Parameters
+    ----------
+    bits : int
+        The examples are fair draws of the middles of 2^bits intervals, and so are the hypotheses.
+    n : int
+        Examples in a sample.
+    learner : callable
+        See `genbounds.worlds.learners`.
+    name : str
+        For reports.
+
+    Returns
+    -------
+    Problem
+        Cells are halved at each scale and represented by their middles. Both a coarse output, of half the bits, and its
+        distance from the output are given as a compression.
+    """
+    points = (np.arange(2**bits) + 0.5) / 2**bits
+    world = FiniteWorld(np.full(len(points), 1 / len(points)), np.abs(points[:, None] - points))
+    learning = Learning(world, learner, n)
+    cells = [learning.joint.reshape(-1, 2**k, 2 ** (bits - k)).sum(axis=2) for k in range(1, bits + 1)]
+    information = np.array([float(mutual_information(cell)) for cell in cells])
+    coarse = (bits + 1) // 2
+    middles = (np.floor(points * 2**coarse) + 0.5) / 2**coarse
+    quantities = {
+        "n": n,
+        "scale_information": information,
+        "scale_diameters": 2.0 ** -(np.arange(1, bits + 1) + 1.0),
+        "sliced_information": information[-1:],
+        "compressed_information": information[coarse - 1 : coarse],
+        "distortion": float(learning.joint.sum(axis=0) @ np.abs(points - middles)),
+        "lipschitz": 1.0,
+        "sigma": 0.5,
+        "mutual_information": learning.mutual_information,
+        "individual_information": learning.individual_information,
+    }
+    return Problem(f"{name} names a number to {bits} bits, {n} examples", quantities, {GAP: abs(learning.gap)})
 
 
 def subspaces_problem(reliabilities: Sequence[float], n: int) -> Problem:
@@ -200,13 +248,15 @@ def _lone_models() -> Iterator[Problem]:
         yield Problem(f"one of 8 models that exclude one another, {n} examples", quantities, {REGRET: cost})
 
 
-@problems
-def _description_problems() -> Iterator[Problem]:
+def _battery() -> Iterator[Problem]:
     for n in (1, 10, 1000):
         for reliability in (0.05, 0.5, 0.9):
             yield copying_problem(LabelCopier(n, reliability))
     for classes, n, share in ((2, 1, 0.05), (2, 20, 0.5), (10, 20, 0.5), (100, 100, 0.3), (2, 100, 0.01)):
         yield copying_problem(LabelMemoriser(classes, n, share))
+    for bits, n in ((1, 1), (2, 3), (3, 2), (5, 1)):
+        yield quantised_problem(bits, n, Gibbs(3.0), "the Gibbs algorithm")
+        yield quantised_problem(bits, n, erm, "empirical risk minimisation")
     for n in (1, 100):
         yield scales_problem((0.5,), (0.05,), n)
         yield scales_problem((0.25, 0.125, 0.0625), (0.1, 0.1, 0.3), n)
@@ -220,3 +270,13 @@ def _description_problems() -> Iterator[Problem]:
         yield sequences_problem(n, 1.0)
         yield sequences_problem(n, 0.5)
     yield from _lone_models()
+
+
+@cache
+def _kept() -> tuple[Problem, ...]:
+    return tuple(_battery())
+
+
+@problems
+def _description_problems() -> Iterator[Problem]:
+    yield from _kept()

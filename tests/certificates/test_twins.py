@@ -95,8 +95,9 @@ def inputs(draw, theorem):
     return {name: drawn[name] for name in arguments}
 
 
-def test_every_theorem_has_a_twin():
-    assert set(TWINS) == set(catalogue())
+def test_every_theorem_that_a_certificate_may_state_has_a_twin():
+    stated = {name for name, theorem in catalogue().items() if theorem.kind == "high probability"}
+    assert set(TWINS) == stated
 
 
 @pytest.mark.parametrize("theorem", sorted(TWINS))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
 from genbounds.theorems import Fixed, catalogue
@@ -10,7 +11,10 @@ from genbounds.worlds import WORLDS, attack, gibbs_attack
 from genbounds.worlds.attacks.draws import _means
 from genbounds.worlds.attacks.targets import lone_predictors
 
-every_theorem = pytest.mark.parametrize("theorem", catalogue().values(), ids=lambda theorem: theorem.name)
+HIGH_PROBABILITY = [theorem for theorem in catalogue().values() if theorem.kind == "high probability"]
+ON_AVERAGE = [theorem for theorem in catalogue().values() if theorem.kind == "expectation"]
+every_theorem = pytest.mark.parametrize("theorem", HIGH_PROBABILITY, ids=lambda theorem: theorem.name)
+every_average = pytest.mark.parametrize("theorem", ON_AVERAGE, ids=lambda theorem: theorem.name)
 attacks_at_5_percent = cache(lambda theorem: attack(theorem, 0.05))
 
 #: Theorems that can be sharp: in some world they fail with almost exactly the probability they allow themselves.
@@ -49,6 +53,19 @@ def test_the_attacks_are_not_harmless(theorem):
         assert worst == min(found.slack for found in attacks_at_5_percent(theorem)) == 0  # certain, and attained
     else:
         assert worst > 0
+
+
+@every_average
+def test_every_bound_on_average_is_attacked_and_survives(theorem):
+    attacks = attacks_at_5_percent(theorem)
+    assert len(attacks) >= 4
+    assert [found for found in attacks if not found.survived] == []
+
+
+@every_average
+def test_some_problem_brings_a_bound_on_average_close_to_the_truth(theorem):
+    """Half of a constant would be noticed, and 1 / sqrt(2) of it too."""
+    assert 1 - 1e-9 <= min(found.ratio for found in attacks_at_5_percent(theorem)) < np.sqrt(2)
 
 
 @every_theorem

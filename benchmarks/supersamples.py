@@ -26,7 +26,8 @@ from rich.table import Table
 from torch.nn import functional as F
 
 from genbounds.information.ensembles import EnsembleTraining, epoch_orders, initial_network, train_ensemble
-from genbounds.information.family import Row, family
+from genbounds.information.families import Row
+from genbounds.information.family import family
 from genbounds.information.masks import draw_masks
 from genbounds.information.networks import convolutional, mlp
 from genbounds.information.supersamples import draw_supersamples, supersample_experiment

@@ -38,6 +38,7 @@ for _name, _line in (
     ("certify", "Certify the error of your own checkpoint."),
     ("compress", "Certify one network, trained on all of the data, by the length of its code."),
     ("prompt", "Search prompts that classify your texts, and certify them."),
+    ("supersample", "Bound a training's gap by what its predictions tell about the data it saw."),
     ("verify", "Check a certificate, without the model that it is about."),
     ("curve", "Draw certified bounds and measured errors of several certificates."),
     ("theorems", "List the theorems, or show one: statement, conditions, reference."),
@@ -84,7 +85,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return USAGE_ERROR
     except KeyboardInterrupt:
-        status("Interrupted. The same command, run again, goes on where `certify` and `demo` stopped.")
+        status("Interrupted. The same command, run again, goes on where `certify`, `demo` and `supersample` stopped.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

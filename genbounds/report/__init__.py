@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genbounds.report.curve import Point, draw_curve, fit_points, points, save_figure
+    from genbounds.report.family import draw_growth, family_text
     from genbounds.report.html import certificate_html
     from genbounds.report.layers import draw_layers, layers_text
     from genbounds.report.learning_curve import Interval, LearningCurve, fit_learning_curve
@@ -23,7 +24,9 @@ __all__ = [
     "certificate_text",
     "curve_table",
     "draw_curve",
+    "draw_growth",
     "draw_layers",
+    "family_text",
     "fit_learning_curve",
     "fit_points",
     "layers_text",
@@ -38,6 +41,7 @@ __all__ = [
 
 _MODULES = {
     "curve": ("Point", "draw_curve", "fit_points", "points", "save_figure"),
+    "family": ("draw_growth", "family_text"),
     "html": ("certificate_html",),
     "layers": ("draw_layers", "layers_text"),
     "learning_curve": ("Interval", "LearningCurve", "fit_learning_curve"),

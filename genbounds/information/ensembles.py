@@ -96,7 +96,13 @@ class EnsembleTraining:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch to one thread: sums then do not depend on the machine's cores, and small networks run faster."""
+    """Keep torch to one thread: sums then do not depend on the machine's cores, and small networks run faster.
+
+    Yields
+    ------
+    None
+        Afterwards the number of threads is what it was.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -113,6 +119,11 @@ def seeded(seed: int) -> Iterator[None]:
     ----------
     seed : int
         In [0, 2^64). One thread at a time is let in.
+
+    Yields
+    ------
+    None
+        Afterwards the generators are as they were.
     """
     with _GLOBAL_GENERATOR, torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from genbounds.information.ensembles import EnsembleTraining, epoch_orders, initial_network, train_ensemble
-from genbounds.information.estimates import UpperLimit
-from genbounds.information.family import family
-from genbounds.information.masks import draw_masks
-from genbounds.information.networks import convolutional, mlp
-from genbounds.information.supersamples import draw_supersamples, supersample_experiment
+from genbounds.information.estimation.estimates import UpperLimit
+from genbounds.information.estimation.family import family
+from genbounds.information.supersamples.ensembles import EnsembleTraining, epoch_orders, initial_network, train_ensemble
+from genbounds.information.supersamples.experiment import draw_supersamples, supersample_experiment
+from genbounds.information.supersamples.masks import draw_masks
+from genbounds.information.supersamples.networks import convolutional, mlp
 from genbounds.models.data import load_data
 from genbounds.models.examples import Data
 from genbounds.models.randomness import stream
@@ -146,7 +146,7 @@ def main() -> None:
                 masks=arguments.masks,
                 classes=[4, 9],
                 label_noise=noise,
-                network=None if network is None else f"genbounds.information.networks:{network}",
+                network=None if network is None else f"genbounds.information.supersamples.networks:{network}",
                 training=training,
                 seed=arguments.seed,
                 store=Store(arguments.folder / "store"),

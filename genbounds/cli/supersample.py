@@ -111,8 +111,8 @@ def supersample(
     from genbounds.cli.app import OK
     from genbounds.cli.console import progress_wanted, show, show_json
     from genbounds.cli.files import check_device
-    from genbounds.information.family import family
-    from genbounds.information.records import Supersamples
+    from genbounds.information.estimation.family import family
+    from genbounds.information.supersamples.records import Supersamples
     from genbounds.report.curve import save_figure
     from genbounds.report.family import draw_growth, family_text
 
@@ -120,8 +120,8 @@ def supersample(
     if record is not None:
         found = Supersamples.load(record)
     else:
-        from genbounds.information.ensembles import EnsembleTraining
-        from genbounds.information.supersamples import supersample_experiment
+        from genbounds.information.supersamples.ensembles import EnsembleTraining
+        from genbounds.information.supersamples.experiment import supersample_experiment
         from genbounds.sweeps import Store, open_executor
 
         settings: dict[str, Any] = {

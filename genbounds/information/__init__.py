@@ -1,8 +1,14 @@
 """Generalization bounds from information: mutual information, supersamples, noisy training, layers.
 
-Theorem modules, estimators and the record of a supersample experiment import no torch. Modules that run networks are
-imported by their own names: `bayes_mixture`, `supersamples`, `ensembles`, `langevin`, `trajectory_meter`,
-`per_example_gradients`, `representations`, `funnels`.
+The modules of this folder hold theorems, but for `bayes_mixture`, which runs a network. Four folders measure:
+
+* `estimation`: estimates, exact upper limits, and the family of bounds of a supersample experiment;
+* `supersamples`: that experiment;
+* `langevin`: an optimiser with noise and a meter for it;
+* `representations`: a checkpoint layer by layer.
+
+Nothing that this module imports needs torch. `bayes_mixture`, `supersamples.experiment`, `langevin.optimiser`,
+`langevin.meter` and `representations.funnels` do: import them by their names.
 """
 
 from genbounds.information.almost_exchangeable import almost_exchangeable
@@ -19,7 +25,6 @@ from genbounds.information.averaged_rates import (
     wang_mao_fast,
     wang_mao_interpolation,
 )
-from genbounds.information.boxes import box_limits
 from genbounds.information.chaining import asadi
 from genbounds.information.conditional import (
     steinke_zakynthinou,
@@ -36,16 +41,24 @@ from genbounds.information.contraction import (
     gaussian_input_contraction,
     gaussian_noise_contraction,
 )
-from genbounds.information.estimates import Estimate, UpperLimit
-from genbounds.information.estimators import gaussian, miller_madow, plug_in
+from genbounds.information.estimation.boxes import box_limits
+from genbounds.information.estimation.estimates import Estimate, UpperLimit
+from genbounds.information.estimation.estimators import gaussian, miller_madow, plug_in
+from genbounds.information.estimation.families import Family, Growth, Row
+from genbounds.information.estimation.family import applicable, family
+from genbounds.information.estimation.limits import (
+    information_limits,
+    mean_limit,
+    population_gap_limit,
+    population_risk_limit,
+)
+from genbounds.information.estimation.nearest_neighbours import nearest_neighbours
 from genbounds.information.f_information import (
     wang_mao_chi_squared,
     wang_mao_hellinger,
     wang_mao_jensen_shannon,
     wang_mao_variance,
 )
-from genbounds.information.families import Family, Growth, Row
-from genbounds.information.family import applicable, family
 from genbounds.information.fast_rates import hellstrom_durisi_kl, hellstrom_durisi_linear, sharp_ld_cmi
 from genbounds.information.gibbs_algorithm import aminian, gibbs_gap, gibbs_gap_sub_gaussian
 from genbounds.information.individual import (
@@ -54,6 +67,7 @@ from genbounds.information.individual import (
     rodriguez_galvez_total_variation,
     rodriguez_galvez_wasserstein,
 )
+from genbounds.information.langevin.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 from genbounds.information.lautum import lautum_gap
 from genbounds.information.layers import (
     contracted_gibbs,
@@ -64,17 +78,14 @@ from genbounds.information.layers import (
 )
 from genbounds.information.leakage import esposito, issa, issa_average
 from genbounds.information.leave_one_out import haghifam_leave_one_out, sharp_leave_one_out
-from genbounds.information.limits import information_limits, mean_limit, population_gap_limit, population_risk_limit
-from genbounds.information.masks import draw_masks
 from genbounds.information.mutual_information import xu_raginsky, xu_raginsky_cgf, xu_raginsky_square, xu_raginsky_tail
-from genbounds.information.nearest_neighbours import nearest_neighbours
 from genbounds.information.paths import path_information
 from genbounds.information.privacy import private_information, private_leakage
-from genbounds.information.records import Supersamples
 from genbounds.information.samplewise import haghifam_individual, harutyunyan, hellstrom_durisi, wang_mao_differences
 from genbounds.information.slicing import nadjahi, nadjahi_distortion, quantised_information
+from genbounds.information.supersamples.masks import draw_masks
+from genbounds.information.supersamples.records import Supersamples
 from genbounds.information.trajectories import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
-from genbounds.information.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 from genbounds.information.universality import feder_ball, feder_cells, mixture_log_loss, mixture_regret
 from genbounds.information.virtual_noise import neu, wang_mao_descent
 

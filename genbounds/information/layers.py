@@ -157,7 +157,8 @@ def hierarchical_wasserstein(
     bound is never larger, and it never grows from one layer to the next: a coupling at layer l, pushed through the
     layer, costs no more. So in the population the smallest bound is *always* that of the output layer. A minimum at an
     inner layer, a "funnel", comes from leaving out the constants, or from distances between finite samples, which are
-    too large by about m^(-1/d), the more so the wider the layer (`genbounds.information.funnels` tells which).
+    too large by about m^(-1/d), the more so the wider the layer (`genbounds.information.representations.funnels` tells
+    which).
 
     Examples
     --------

@@ -100,7 +100,9 @@ def pensia(
     ValueError
         If an argument is NaN or outside its range.
 
-    Notes ----- Proof: I(S; W) <= `path_information`. The examples are independent, so sum_i I(W; Z_i) <= I(W; S), and
+    Notes
+    -----
+    Proof: I(S; W) <= `path_information`. The examples are independent, so sum_i I(W; Z_i) <= I(W; S), and
     the average over i of sqrt(2 sigma^2 I(W; Z_i)) is at most sqrt(2 sigma^2 I(W; S) / n).
 
     Difference from the paper: second moments about any centre in place of a bound on the gradient; a sub-Gaussian
@@ -168,7 +170,9 @@ def li_luo_qiao(
     ValueError
         If an argument is NaN or outside its range.
 
-    Notes ----- Proof: I(W; Z_i) <= I(W; Z_i | all other examples). Given those, example i enters step t through
+    Notes
+    -----
+    Proof: I(W; Z_i) <= I(W; Z_i | all other examples). Given those, example i enters step t through
     g_{t,i} / b_t alone, and only if it is in the batch: by the lemma the information is at most the sum over t of
     eta_t^2 / (2 s_t^2) E[1{i in B_t} |g_{t,i} - c_{t,i}|^2] / b_t^2. The average over i of sqrt(2 sigma^2 I(W; Z_i))
     is at most the root of the average, and the indicator sums to b_t.
@@ -240,7 +244,9 @@ def negrea(
     ValueError
         If an argument is NaN or outside its range.
 
-    Notes ----- Proof, and where the constant comes from. Take `li_luo_qiao` with the average of the other gradients
+    Notes
+    -----
+    Proof, and where the constant comes from. Take `li_luo_qiao` with the average of the other gradients
     as the centre: xi_i = g_i - mean_{j != i} g_j = (n / (n - 1)) (g_i - mean_j g_j). The average over i of |xi_i|^2
     is (n / (n - 1))^2 (n - 1) V_t / n = n V_t / (n - 1). A batch drawn uniformly, whatever the weights are, has this
     average too; divided by n b_t it is V_t / (b_t (n - 1)).
@@ -316,7 +322,9 @@ def wang_gao_calmon(
     ValueError
         If an argument is NaN or outside its range, a batch changes its size, or the batches have more than n examples.
 
-    Notes ----- Proof: let S_j be the examples of batch j, b of them. By the lemma with all other batches as the
+    Notes
+    -----
+    Proof: let S_j be the examples of batch j, b of them. By the lemma with all other batches as the
     context, I(W; S_j) <= sum over the steps of batch j of eta_t^2 E|g_t - c_t|^2 / (2 s_t^2): other steps do not look
     at S_j. The average over the batch of sqrt(2 sigma^2 I(W; Z_i)) is at most sqrt(2 sigma^2 I(W; S_j) / b). Batch j
     has weight b / n.
@@ -419,7 +427,9 @@ def haghifam_langevin(
     ValueError
         If an argument is NaN or outside its range.
 
-    Notes ----- Proof: given z~ and the other masks, W knows U_i through g_{t,i} / b_t alone. With the centre p g^1 +
+    Notes
+    -----
+    Proof: given z~ and the other masks, W knows U_i through g_{t,i} / b_t alone. With the centre p g^1 +
     (1 - p) g^0, where p is the predicted probability of U_i = 1, the distance to the centre is theta |zeta|. By the
     lemma I(W; U_i | z~, other masks) <= sum_t eta_t^2 / (2 s_t^2) E[1{i in B_t} |zeta_{t,i}|^2 theta_{t,i}^2] /
     b_t^2. The gap of pair i is at most sqrt(2 I(W; U_i | z~)): (-1)^{U_i} times a difference of losses lies in [-1,

@@ -168,7 +168,9 @@ def neu(
     ValueError
         If an argument is NaN or outside its range.
 
-    Notes ----- Proof: `wang_mao_descent` with c_t = G_t(W_{t-1} + xi_{t-1}) and ln(1 + x) <= x. By the triangle
+    Notes
+    -----
+    Proof: `wang_mao_descent` with c_t = G_t(W_{t-1} + xi_{t-1}) and ln(1 + x) <= x. By the triangle
     inequality the root of E|g_t - c_t|^2 is at most sqrt(V_t) + sqrt(Gamma_t).
 
     Difference from the paper: (sqrt(V) + sqrt(Gamma))^2 <= 2 V + 2 Gamma, so this is at most

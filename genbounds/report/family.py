@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genbounds.certificates.statement import printed, probability
-from genbounds.information.estimates import Estimate
-from genbounds.information.families import Family, Row
+from genbounds.information.estimation.estimates import Estimate
+from genbounds.information.estimation.families import Family, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def family_text(family: Family) -> RenderableType:
     Parameters
     ----------
     family : Family
-        What `genbounds.information.family` returned.
+        What `genbounds.information.estimation.family` returned.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def draw_growth(family: Family, theorem: str, axes: "Axes | None" = None) -> "Ax
     Parameters
     ----------
     family : Family
-        What `genbounds.information.family` returned.
+        What `genbounds.information.estimation.family` returned.
     theorem : str
         Which bound: its name in the catalogue, or the part after the dot.
     axes : matplotlib Axes, optional

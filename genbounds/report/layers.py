@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from genbounds.information.layer_analysis import LayerAnalysis
+from genbounds.information.representations.layer_analysis import LayerAnalysis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ def layers_text(analysis: LayerAnalysis) -> RenderableType:
     Parameters
     ----------
     analysis : LayerAnalysis
-        What `genbounds.information.funnels.analyse_layers` found.
+        What `genbounds.information.representations.funnels.analyse_layers` found.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def draw_layers(analysis: LayerAnalysis, axes: "Axes | None" = None) -> "Axes":
     Parameters
     ----------
     analysis : LayerAnalysis
-        What `genbounds.information.funnels.analyse_layers` found.
+        What `genbounds.information.representations.funnels.analyse_layers` found.
     axes : matplotlib Axes, optional
         Where to draw; a new figure if left out. No window is opened and no global setting is changed.
 

@@ -5,8 +5,7 @@
 
 from genbounds.worlds.attack import attack
 from genbounds.worlds.attacks import WORLDS, attacks
-from genbounds.worlds.bernoulli_universality import BernoulliUniversality
-from genbounds.worlds.closed_form_battery import (
+from genbounds.worlds.batteries.closed_forms import (
     absolute_problem,
     hinge_problem,
     network_problem,
@@ -14,7 +13,7 @@ from genbounds.worlds.closed_form_battery import (
     points_problem,
     squared_problem,
 )
-from genbounds.worlds.description_battery import (
+from genbounds.worlds.batteries.descriptions import (
     coin_problem,
     copying_problem,
     forgetting_problem,
@@ -23,6 +22,11 @@ from genbounds.worlds.description_battery import (
     sequences_problem,
     subspaces_problem,
 )
+from genbounds.worlds.batteries.finite import opposed_pairs, seen_points
+from genbounds.worlds.batteries.loss_dependence import loss_dependence_problem, torn_memoriser
+from genbounds.worlds.batteries.noisy_bits import random_batches_problem
+from genbounds.worlds.batteries.noisy_networks import flipped_bit, random_network
+from genbounds.worlds.bernoulli_universality import BernoulliUniversality
 from genbounds.worlds.enumeration import count_vectors, multinomial_law, poisson_binomial_law
 from genbounds.worlds.failures import (
     Attack,
@@ -33,7 +37,6 @@ from genbounds.worlds.failures import (
     shared_draws_attack,
 )
 from genbounds.worlds.finite import FiniteWorld, classification, coins, lone_predictor, shattered_points
-from genbounds.worlds.finite_battery import opposed_pairs, seen_points
 from genbounds.worlds.finite_problems import leave_one_out_problem, sample_problem, supersample_problem
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
@@ -54,11 +57,8 @@ from genbounds.worlds.learners import (
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
-from genbounds.worlds.loss_dependence import loss_dependence_problem, torn_memoriser
 from genbounds.worlds.noisy_bits import NoisyBits
-from genbounds.worlds.noisy_bits_battery import random_batches_problem
 from genbounds.worlds.noisy_networks import NoisyNetwork, label_memoriser, majority_label
-from genbounds.worlds.noisy_networks_battery import flipped_bit, random_network
 from genbounds.worlds.output_gaps import output_gap_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack

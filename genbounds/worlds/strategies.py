@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genbounds.worlds.batteries.noisy_networks import random_network
 from genbounds.worlds.bernoulli_universality import BernoulliUniversality
 from genbounds.worlds.finite import FiniteWorld, classification
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
@@ -20,7 +21,6 @@ from genbounds.worlds.learners import Gibbs, Learner, blurred, constant, erm, fi
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
 from genbounds.worlds.noisy_networks import NoisyNetwork
-from genbounds.worlds.noisy_networks_battery import random_network
 from genbounds.worlds.samples import Learning
 
 try:

@@ -11,8 +11,8 @@ from scipy.optimize import linprog
 from scipy.stats import binom, multinomial
 
 from genbounds.information import box_limits
-from genbounds.information.boxes import log_level
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.boxes import log_level
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
 from genbounds.numerics import binomial_lower, binomial_upper
 
 MUTUAL = COIN_DIVERGENCES["mutual"].between

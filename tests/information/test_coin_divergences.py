@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
 
 NAMES = list(COIN_DIVERGENCES)
 WEIGHTS = st.lists(st.one_of(st.just(0.0), st.floats(1e-6, 1.0)), min_size=4, max_size=4)

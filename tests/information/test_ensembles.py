@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.information import ensembles
-from genbounds.information.ensembles import (
+from genbounds.information.supersamples import ensembles
+from genbounds.information.supersamples.ensembles import (
     EnsembleTraining,
     epoch_orders,
     initial_network,
@@ -16,7 +16,7 @@ from genbounds.information.ensembles import (
     seeded,
     train_ensemble,
 )
-from genbounds.information.networks import convolutional, mlp
+from genbounds.information.supersamples.networks import convolutional, mlp
 
 
 def alone(build, inputs, targets, members, seed, training):

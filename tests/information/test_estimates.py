@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genbounds.information import Estimate, UpperLimit, applicable, plug_in, xu_raginsky
-from genbounds.information.observations import INFORMATIONS
+from genbounds.information.estimation.observations import INFORMATIONS
 from genbounds.pac_bayes import maurer
 
 ESTIMATE = plug_in([[9, 1], [2, 8]])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbounds.information import Supersamples, applicable, draw_masks, family
-from genbounds.information.observations import INFORMATIONS, observe
+from genbounds.information.estimation.observations import INFORMATIONS, observe
 from genbounds.numerics.discrete_information import mutual_information
 from genbounds.theorems import get
 from genbounds.worlds import SupersampleLearning, blurred, classification, erm

@@ -27,7 +27,7 @@ from genbounds.worlds import (
     sample_problem,
     supersample_problem,
 )
-from genbounds.worlds.loss_dependence import loss_dependence_problem
+from genbounds.worlds.batteries.loss_dependence import loss_dependence_problem
 
 #: Arguments that measure what the output tells; a bound without any of them is cut in its value alone.
 INFORMATION = {

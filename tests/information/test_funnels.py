@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 from torch import nn
 
-from genbounds.information.funnels import analyse_layers, transport_cost
+from genbounds.information.representations.funnels import analyse_layers, transport_cost
 from genbounds.models import load_data
 from genbounds.models.guards import ModelError
 
@@ -201,7 +201,7 @@ def test_noise_and_tokens_are_refused():
 def test_a_missing_transport_package_is_named():
     code = (
         "import sys; sys.modules['ot'] = None; import numpy as np\n"
-        "from genbounds.information.funnels import transport_cost\ntransport_cost(np.ones((2, 2)))"
+        "from genbounds.information.representations.funnels import transport_cost\ntransport_cost(np.ones((2, 2)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "needs POT. Run: pip install 'genbounds[transport]'" in done.stderr

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from genbounds.information.langevin import Langevin, LangevinStep, _moved, langevin_noise_scale
+from genbounds.information.langevin.optimiser import Langevin, LangevinStep, _moved, langevin_noise_scale
 from genbounds.models.randomness import normal_noise, stream
 from genbounds.worlds import LangevinQuadratic
 

@@ -18,8 +18,8 @@ from genbounds.information import (
     population_risk_limit,
     steinke_zakynthinou,
 )
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.limits import check_masks, coupling_limit, units
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.limits import check_masks, coupling_limit, units
 from genbounds.numerics import betting_upper, kl_upper
 from genbounds.worlds import SupersampleLearning, blurred, classification, erm, memoriser
 from genbounds.worlds.pairs import loss_pairs, prediction_pairs

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from genbounds.information.masks import draw_masks, generator
+from genbounds.information.supersamples.masks import draw_masks, generator
 
 
 @given(st.integers(1, 20), st.integers(1, 40), st.integers(0, 2**70), st.integers(0, 9))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbounds.information.averaged_rates import dong, wang_mao_interpolation
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.membership import membership_information, membership_limits, pooled_laws
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.membership import membership_information, membership_limits, pooled_laws
 from genbounds.numerics import binary_kl
 
 UNIT = np.array([0.0, 1.0])

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from genbounds.information.noise_check import NoiseCheck, NoiseError
+from genbounds.information.langevin.noise_check import NoiseCheck, NoiseError
 
 
 def checked(residuals, level=1e-3, shift=(0.0, 0.0)):

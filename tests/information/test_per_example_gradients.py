@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from genbounds.information.per_example_gradients import PerExampleGradients
 from genbounds.models.guards import ModelError
+from genbounds.models.per_example_gradients import PerExampleGradients
 
 
 def network(*extra):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from genbounds.information.records import Supersamples
+from genbounds.information.supersamples.records import Supersamples
 from genbounds.sweeps import ArchiveError, write_archive
 
 
@@ -36,7 +36,7 @@ def test_a_saved_record_comes_back(tmp_path):
 def test_reading_needs_no_torch(tmp_path):
     record().save(tmp_path / "a.npz")
     code = (
-        "import sys; from genbounds.information.records import Supersamples; "
+        "import sys; from genbounds.information.supersamples.records import Supersamples; "
         f"Supersamples.load({str(tmp_path / 'a.npz')!r}); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

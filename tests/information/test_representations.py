@@ -5,7 +5,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from genbounds.information.representations import layer_chain, representations
+from genbounds.information.representations.layer_chain import layer_chain, representations
 from genbounds.models import load_data
 from genbounds.models.guards import ModelError
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from genbounds.information.ensembles import EnsembleTraining, train_ensemble
-from genbounds.information.masks import draw_masks
-from genbounds.information.networks import mlp
-from genbounds.information.records import Supersamples
-from genbounds.information.supersamples import draw_supersamples, supersample_experiment
+from genbounds.information.supersamples.ensembles import EnsembleTraining, train_ensemble
+from genbounds.information.supersamples.experiment import draw_supersamples, supersample_experiment
+from genbounds.information.supersamples.masks import draw_masks
+from genbounds.information.supersamples.networks import mlp
+from genbounds.information.supersamples.records import Supersamples
 from genbounds.models.data import load_data
 from genbounds.models.randomness import stream
 from genbounds.sweeps import Store, TaskError, open_executor
@@ -214,8 +214,8 @@ def test_equal_masks_are_trained_anew(data):
 PROGRAM = """
 import sys
 import numpy as np
-from genbounds.information.ensembles import EnsembleTraining
-from genbounds.information.supersamples import supersample_experiment
+from genbounds.information.supersamples.ensembles import EnsembleTraining
+from genbounds.information.supersamples.experiment import supersample_experiment
 from genbounds.sweeps import Store
 
 def experiment(folder):
@@ -299,9 +299,9 @@ def test_a_function_that_changed_is_run_again(data, functions, tmp_path):
         ({"label_noise": 1.0}, r"label_noise must be in \[0, 1\)"),
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
         ({"network": "no_colon"}, "factory must be"),
-        ({"network": "genbounds.information.networks:nothing"}, "no 'nothing' there"),
+        ({"network": "genbounds.information.supersamples.networks:nothing"}, "no 'nothing' there"),
         (
-            {"network": "genbounds.information.networks:mlp", "arguments": {"x": {1}}},
+            {"network": "genbounds.information.supersamples.networks:mlp", "arguments": {"x": {1}}},
             "argument 'arguments' must be a JSON",
         ),
         ({"function": "math:gcd"}, "network and training must be left out with a function"),

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from genbounds.information import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
-from genbounds.information.langevin import Langevin, langevin_noise_scale
-from genbounds.information.noise_check import NoiseError
-from genbounds.information.trajectory_meter import TrajectoryMeter
-from genbounds.information.trajectory_records import trajectory_estimates
+from genbounds.information.langevin.meter import TrajectoryMeter
+from genbounds.information.langevin.noise_check import NoiseError
+from genbounds.information.langevin.optimiser import Langevin, langevin_noise_scale
+from genbounds.information.langevin.trajectory_records import trajectory_estimates
 from genbounds.models.guards import ModelError
 from genbounds.worlds import LangevinQuadratic, NoisyBits
 

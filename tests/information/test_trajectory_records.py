@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genbounds.information import negrea
-from genbounds.information.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
+from genbounds.information.langevin.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 
 
 def record(generator, steps=3, n=10, **changes):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from genbounds.information.layer_analysis import LayerAnalysis, LayerTransport
+from genbounds.information.representations.layer_analysis import LayerAnalysis, LayerTransport
 from genbounds.report.layers import draw_layers, layers_text
 
 LAYERS = (

@@ -19,7 +19,7 @@ from genbounds.worlds import (
     points_problem,
     squared_problem,
 )
-from genbounds.worlds.closed_form_battery import _battery
+from genbounds.worlds.batteries.closed_forms import _battery
 
 
 def test_bounds_worked_out_on_the_problems():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from genbounds.theorems.quantities import GAP, SQUARED_GAP, SUPERSAMPLE_GAP, SUPERSAMPLE_RISK, SUPERSAMPLE_SQUARED_GAP
-from genbounds.worlds import PROBLEMS, Learning, finite_battery, memoriser, opposed_pairs, seen_points
+from genbounds.worlds import PROBLEMS, Learning, memoriser, opposed_pairs, seen_points
+from genbounds.worlds.batteries import finite as finite_battery
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from genbounds.theorems import get
 from genbounds.theorems.quantities import GAP, SUPERSAMPLE_GAP
 from genbounds.worlds import Learning, SupersampleLearning, attack, blurred, classification, erm
-from genbounds.worlds.loss_dependence import loss_dependence_problem, torn_memoriser
+from genbounds.worlds.batteries.loss_dependence import loss_dependence_problem, torn_memoriser
 
 BIT = classification([0.5, 0.5], inputs=[0, 0], labels=[0, 1])
 

@@ -10,8 +10,8 @@ from scipy.special import ndtr
 
 from genbounds.theorems.quantities import GAP
 from genbounds.worlds import NoisyBits, random_batches_problem
+from genbounds.worlds.batteries.noisy_bits import _entered
 from genbounds.worlds.noisy_bits import bit_recovery_error
-from genbounds.worlds.noisy_bits_battery import _entered
 
 
 @st.composite

@@ -109,7 +109,9 @@ class Langevin(Optimizer):
         If an argument is out of range, both or neither of the two are given, there are several groups of parameters, or
         they differ in device or dtype.
 
-    Notes ----- The sum is made in float32 at least, and rounded to the parameters' dtype once. With weights of size
+    Notes
+    -----
+    The sum is made in float32 at least, and rounded to the parameters' dtype once. With weights of size
     one that rounding is 6e-8 for float32: the noise is Gaussian to that precision, and is lost where s is smaller.
     bfloat16 weights round to 4e-3.
 

@@ -28,8 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbounds.information.layer_analysis import LayerAnalysis, LayerTransport
-from genbounds.information.representations import layer_chain, representations
+from genbounds.information.representations.layer_analysis import LayerAnalysis, LayerTransport
+from genbounds.information.representations.layer_chain import layer_chain, representations
 from genbounds.models.examples import Data
 from genbounds.models.guards import (
     ModelError,
@@ -75,7 +75,9 @@ def transport_cost(costs: NDArray[np.float64]) -> float:
     try:
         import ot
     except ImportError as error:
-        raise ImportError("genbounds.information.funnels needs POT. Run: pip install 'genbounds[transport]'") from error
+        raise ImportError(
+            "genbounds.information.representations.funnels needs POT. Run: pip install 'genbounds[transport]'"
+        ) from error
     rows, columns = (np.full(size, 1 / size) for size in costs.shape)
     return float(ot.emd2(rows, columns, np.ascontiguousarray(costs), numItermax=10**8))
 

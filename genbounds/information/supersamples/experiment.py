@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genbounds.information.ensembles import EnsembleTraining
-from genbounds.information.limits import Design
-from genbounds.information.masks import draw_masks, generator
-from genbounds.information.records import Supersamples
-from genbounds.information.trainings import DTYPES
+from genbounds.information.estimation.limits import Design
+from genbounds.information.supersamples.ensembles import EnsembleTraining
+from genbounds.information.supersamples.masks import draw_masks, generator
+from genbounds.information.supersamples.records import Supersamples
+from genbounds.information.supersamples.trainings import DTYPES
 from genbounds.models.data import load_data
 from genbounds.models.examples import Data
 from genbounds.models.factory import load_factory
@@ -28,7 +28,7 @@ from genbounds.version import __version__
 __all__ = ["MLP", "draw_supersamples", "supersample_experiment"]
 
 #: The network that is trained if none is named; it fits inputs of any shape.
-MLP = "genbounds.information.networks:mlp"
+MLP = "genbounds.information.supersamples.networks:mlp"
 
 
 def draw_supersamples(
@@ -140,7 +140,7 @@ def supersample_experiment(
         Probability with which a label is replaced by another.
     network : str, optional
         What builds the network, as ``package.module:callable``; the networks of a task are trained at once. By default
-        a fully connected one, `genbounds.information.networks.mlp`, that fits the data.
+        a fully connected one, `genbounds.information.supersamples.networks.mlp`, that fits the data.
     function : str, optional
         Instead of a network: a function, named in the same way, that trains one model. It is called with inputs
         (n, ...), targets (n,), ``seed`` (below 2^32), ``device``, ``dtype`` and the arguments, and returns a
@@ -199,7 +199,7 @@ def supersample_experiment(
     how["code"] = _code_sha256(load_factory(function or how["network"]))
     tasks = {
         (number, start): Task(
-            f"genbounds.information.trainings:{kind}",
+            f"genbounds.information.supersamples.trainings:{kind}",
             {**how, "repetition": [seed, number, start]},
             {"inputs": inputs[number], "targets": targets[number], "masks": bits[number, start : start + together]},
         )

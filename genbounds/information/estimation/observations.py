@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.limits import Design, check_masks, information_limits, mean_limit
-from genbounds.information.membership import membership_information, membership_limits, pooled_laws
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.limits import Design, check_masks, information_limits, mean_limit
+from genbounds.information.estimation.membership import membership_information, membership_limits, pooled_laws
 from genbounds.numerics.checks import count, unit_interval
 
 __all__ = ["INFORMATIONS", "Observations", "observe"]

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from genbounds.information.estimates import Estimate
-from genbounds.information.noise_check import NoiseCheck, NoiseError
-from genbounds.information.per_example_gradients import GradientMoments, Loss, PerExampleGradients
-from genbounds.information.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
+from genbounds.information.estimation.estimates import Estimate
+from genbounds.information.langevin.noise_check import NoiseCheck, NoiseError
+from genbounds.information.langevin.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 from genbounds.models.guards import infer_device_and_dtype
+from genbounds.models.per_example_gradients import GradientMoments, Loss, PerExampleGradients
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, nonnegative, positive
 
@@ -23,10 +23,10 @@ __all__ = ["TrajectoryMeter"]
 class TrajectoryMeter:
     """Measures one run of noisy training: put each step of your loop into ``with meter.step(...)``.
 
-    The optimiser is yours: `genbounds.information.langevin.Langevin`, or any that moves the weights by -eta (gradient
-    of the batch + lambda w) and adds Gaussian noise. At each step the meter takes the gradients of single examples at
-    the weights before the step, in chunks; from the weights before and after it computes the noise that was added,
-    and `estimates` refuses if that is not the noise that was stated (`NoiseCheck`).
+    The optimiser is yours: `genbounds.information.langevin.optimiser.Langevin`, or any that moves the weights by -eta
+    (gradient of the batch + lambda w) and adds Gaussian noise. At each step the meter takes the gradients of single
+    examples at the weights before the step, in chunks; from the weights before and after it computes the noise that was
+    added, and `estimates` refuses if that is not the noise that was stated (`NoiseCheck`).
 
     What it shows are *estimates*. The theorems take expectations over samples, batches and noise, and one run shows one
     sample, one order of batches and one path. `trajectory_estimates` averages several runs on independent samples.
@@ -64,7 +64,9 @@ class TrajectoryMeter:
     ModelError
         If the model is no fixed function of one example.
 
-    Notes ----- Gradients are computed in the model's dtype and summed in float64. In float32 they carry relative
+    Notes
+    -----
+    Gradients are computed in the model's dtype and summed in float64. In float32 they carry relative
     errors of about 1e-6, and weights of size one are rounded by 6e-8 in each step: no matter, as long as that is
     small against the noise scale. With TF32 products (1e-3) long runs can be refused: turn them off while measuring.
 
@@ -72,7 +74,7 @@ class TrajectoryMeter:
 
     Examples
     --------
-    >>> from genbounds.information.langevin import Langevin
+    >>> from genbounds.information.langevin.optimiser import Langevin
     >>> x = torch.linspace(-1, 1, 8, dtype=torch.float64)[:, None]
     >>> model = nn.Linear(1, 1, dtype=torch.float64)
     >>> optimizer = Langevin(model.parameters(), lr=0.01, inverse_temperature=100.0, seed=0)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from genbounds.information.estimates import Estimate
+from genbounds.information.estimation.estimates import Estimate
 from genbounds.information.trajectories import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
 from genbounds.theorems import get
 

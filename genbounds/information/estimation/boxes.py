@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.coin_divergences import COIN_DIVERGENCES, CoinDivergence
-from genbounds.information.estimates import UpperLimit
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES, CoinDivergence
+from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.numerics.binomial import binomial_lower, binomial_upper
 from genbounds.numerics.checks import confidence, count
 from genbounds.numerics.rounding import round_up

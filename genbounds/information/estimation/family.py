@@ -4,8 +4,8 @@ Every theorem of the catalogue whose arguments the record supplies gives a row. 
 confused:
 
 * The **estimate** is the theorem at plug-in values. It proves nothing, and may be below the truth.
-* The **limit** is the theorem at upper limits (`genbounds.information.limits`), which is why it holds with probability
-  at least 1 - delta over masks and trainings, for the supersamples given, all rows at once.
+* The **limit** is the theorem at upper limits (`genbounds.information.estimation.limits`), which is why it holds with
+  probability at least 1 - delta over masks and trainings, for the supersamples given, all rows at once.
 * The **floor** is the estimate with masks permuted among trainings: what the estimator says where there is nothing.
 
 The supersamples together are taken for one, of supersamples * n pairs, put to an algorithm that works on each of them
@@ -19,11 +19,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.estimates import Estimate, UpperLimit
-from genbounds.information.estimators import normal_interval
-from genbounds.information.families import Family, Growth, Row
-from genbounds.information.limits import Design, mean_limit, population_gap_limit, population_risk_limit
-from genbounds.information.observations import INFORMATIONS, Observations, observe
+from genbounds.information.estimation.estimates import Estimate, UpperLimit
+from genbounds.information.estimation.estimators import normal_interval
+from genbounds.information.estimation.families import Family, Growth, Row
+from genbounds.information.estimation.limits import Design, mean_limit, population_gap_limit, population_risk_limit
+from genbounds.information.estimation.observations import INFORMATIONS, Observations, observe
 from genbounds.numerics.checks import confidence, count
 from genbounds.numerics.rounding import mean_up, round_up
 from genbounds.theorems import Free, Theorem, catalogue

@@ -7,8 +7,8 @@ import numpy as np
 
 from genbounds.numerics.deviance import deviance
 from genbounds.theorems.quantities import SUPERSAMPLE_GAP
+from genbounds.worlds.batteries.finite import opposed_pairs
 from genbounds.worlds.finite import FiniteWorld, classification, coins
-from genbounds.worlds.finite_battery import opposed_pairs
 from genbounds.worlds.finite_problems import sample_problem
 from genbounds.worlds.learners import Gibbs, Learner, blurred, erm, tabulated
 from genbounds.worlds.problems import Problem, problems

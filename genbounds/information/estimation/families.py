@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from genbounds.information.estimates import Estimate, UpperLimit
-from genbounds.information.limits import Design
+from genbounds.information.estimation.estimates import Estimate, UpperLimit
+from genbounds.information.estimation.limits import Design
 
 __all__ = ["Family", "Growth", "Row"]
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.information.boxes import log_level
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.estimates import UpperLimit
-from genbounds.information.limits import Design, units
+from genbounds.information.estimation.boxes import log_level
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.estimates import UpperLimit
+from genbounds.information.estimation.limits import Design, units
 from genbounds.numerics.betting import betting_upper
 from genbounds.numerics.discrete_information import mutual_information
 from genbounds.numerics.rounding import round_up

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.information.limits import Design
+from genbounds.information.estimation.limits import Design
 
 __all__ = ["draw_masks", "generator"]
 

@@ -20,8 +20,8 @@ Two ways, both used:
   of q_i, independent from pair to pair *whatever ties the examples of one training together*. A limit by betting for
   that average, and concavity, cover every example at once: nothing is paid for their number. It cannot see that what
   flips at random tells nothing.
-* Boxes, in `genbounds.information.boxes`: Clopper-Pearson limits for each probability p_iu(v), and the worst laws that
-  they allow. They tend to the truth as trainings grow, and pay a union over examples and symbols.
+* Boxes, in `genbounds.information.estimation.boxes`: Clopper-Pearson limits for each probability p_iu(v), and the
+  worst laws that they allow. They tend to the truth as trainings grow, and pay a union over examples and symbols.
 
 The first third of the pairs sorts the examples into those where no pair differed and the others; both sets get a limit
 for their average q_i from the remaining pairs. Where boxes say less information in a set, they replace it.
@@ -33,9 +33,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.boxes import box_limits, log_level
-from genbounds.information.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.estimates import UpperLimit
+from genbounds.information.estimation.boxes import box_limits, log_level
+from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
+from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.numerics.betting import betting_upper
 from genbounds.numerics.binary_kl import kl_upper
 from genbounds.numerics.checks import confidence, count, unit_interval
@@ -256,8 +256,8 @@ def information_limits(
     design : str
         How the masks were drawn: ``"pairs"`` or ``"independent"``; see the module.
     divergence : str
-        Sense of information: a key of `genbounds.information.coin_divergences.COIN_DIVERGENCES`. The limits of all
-        senses hold at once.
+        Sense of information: a key of `genbounds.information.estimation.coin_divergences.COIN_DIVERGENCES`. The limits
+        of all senses hold at once.
 
     Returns
     -------

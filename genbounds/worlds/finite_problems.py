@@ -101,7 +101,8 @@ def supersample_problem(learning: SupersampleLearning) -> Problem:
         n entries, for each supersample.
     """
     quantities: dict[str, Any] = {name: getattr(learning, name) for name in _OF_SUPERSAMPLES} | {"sigma": 0.5}
-    return Problem(f"{learning.name}, each supersample", quantities, _ghost_truths(learning), _broken(learning.world))
+    name, truths = f"{learning.name}, each supersample", _ghost_truths(learning)
+    return Problem(name, quantities, truths, _broken(learning.world), learning.weights)
 
 
 def leave_one_out_problem(learning: LeaveOneOutLearning) -> Problem:
@@ -119,7 +120,8 @@ def leave_one_out_problem(learning: LeaveOneOutLearning) -> Problem:
         supersample.
     """
     quantities = {name: getattr(learning, name) for name in ("n", "train_risk", "loo_cmi")}
-    return Problem(f"{learning.name}, one left out", quantities, _ghost_truths(learning), _broken(learning.world))
+    name, truths = f"{learning.name}, one left out", _ghost_truths(learning)
+    return Problem(name, quantities, truths, _broken(learning.world), learning.weights)
 
 
 def _ghost_truths(learning: SupersampleLearning | LeaveOneOutLearning) -> dict[str, Any]:

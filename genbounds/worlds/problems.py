@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genbounds.theorems import Assumption
 from genbounds.worlds.failures import MARGIN, Attack
@@ -31,12 +32,15 @@ class Problem:
         theorem makes of the quantities.
     breaks : frozenset of Assumption
         Assumptions that do not hold here: theorems that rest on one of them are not tried.
+    weights : ndarray, optional
+        Probabilities of the supersamples, up to a factor, for averages over them; equal ones if left out.
     """
 
     name: str
     quantities: Mapping[str, Any]
     truths: Mapping[str, Any]
     breaks: frozenset[Assumption] = frozenset()
+    weights: NDArray[np.float64] | None = None
 
 
 #: Functions that yield problems. They are called anew for each theorem: keep what is costly in a cache.
@@ -78,7 +82,8 @@ def problem_attack(bound: Callable[..., Any], quantity: str, arguments: tuple[st
     -------
     Attack
         Failure 1 if the bound is below the truth, for one supersample at least where there are several, by more than
-        1e-12 of what is larger, the truth or 1; else 0. It allows itself none.
+        1e-12 of what is larger, the truth or 1; else 0. It allows itself none. The slack is an average over the
+        supersamples, the ratio the smallest.
 
     Raises
     ------
@@ -94,4 +99,5 @@ def problem_attack(bound: Callable[..., Any], quantity: str, arguments: tuple[st
     with np.errstate(divide="ignore", invalid="ignore"):
         # A truth next to 0 may be the rounding of 0; and a bound capped at 1 says nothing of its constants.
         ratio = np.where((truth > MARGIN) & (value != 1), value / truth, np.inf)
-    return Attack(problem.name, 0.0, float(failed), float(np.min(excess)), float(np.min(ratio)))
+    slack = float(np.average(excess, weights=problem.weights))
+    return Attack(problem.name, 0.0, float(failed), slack, float(np.min(ratio)))

@@ -74,7 +74,7 @@ def test_a_bound_that_no_problem_knows_is_refused():
 def test_one_supersample_below_its_truth_is_a_failure():
     problem = Problem("two supersamples", {"width": np.array([1.0, 1.0])}, {SUPERSAMPLE_GAP: np.array([0.2, 0.6])})
     found = problem_attack(lambda width: width / 2, SUPERSAMPLE_GAP, ("width",), problem)
-    assert (found.failure, found.slack, found.ratio) == (1.0, pytest.approx(-0.1), pytest.approx(0.5 / 0.6))
+    assert (found.failure, found.slack, found.ratio) == (1.0, pytest.approx(0.1), pytest.approx(0.5 / 0.6))
     found = problem_attack(lambda width: width * 0.6, SUPERSAMPLE_GAP, ("width",), problem)
     assert (found.failure, found.ratio) == (0.0, 1.0)
 
@@ -84,6 +84,12 @@ def test_the_margin_heeds_neither_rounding_nor_caps():
     problem = Problem("three", {"width": np.array([0.5, 1.0, 1e-17])}, {SUPERSAMPLE_GAP: np.array([0.4, 0.9, 1e-16])})
     found = problem_attack(lambda width: width, SUPERSAMPLE_GAP, ("width",), problem)
     assert (found.failure, found.ratio) == (0.0, 1.25)
+
+
+def test_slack_is_an_average_over_supersamples():
+    quantities, truths = {"width": np.array([1.0, 1.0])}, {SUPERSAMPLE_GAP: np.array([0.5, 0.1])}
+    problem = Problem("unequal", quantities, truths, weights=np.array([3.0, 1.0]))
+    assert problem_attack(lambda width: width / 2, SUPERSAMPLE_GAP, ("width",), problem).slack == pytest.approx(0.1)
 
 
 def test_nan_is_no_bound():

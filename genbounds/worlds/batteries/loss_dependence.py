@@ -53,7 +53,8 @@ def loss_dependence_problem(learning: SupersampleLearning) -> Problem:
         "ld_cmi": learning.ld_cmi,
         "squared_differences": learning.squared_differences,
     }
-    return Problem(f"{learning.name}, dependence of losses", quantities, {SUPERSAMPLE_GAP: np.abs(learning.gaps)})
+    name, truths = f"{learning.name}, dependence of losses", {SUPERSAMPLE_GAP: np.abs(learning.gaps)}
+    return Problem(name, quantities, truths, weights=learning.weights)
 
 
 def torn_memoriser(points: int, bias: float) -> tuple[FiniteWorld, Learner]:

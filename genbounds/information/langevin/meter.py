@@ -219,7 +219,8 @@ class TrajectoryMeter:
         norms, centred, first = 0.0, 0.0, 0
         for rows in self.gradients.chunks(before, *self._examples(index)):
             wide, known = rows.double(), inside[first : first + len(rows)]
-            distances = (wide - reference.mean).square().sum(dim=1) * torch.where(known, stretch**2, 1.0)
+            distances = (wide - reference.mean).square().sum(dim=1)
+            distances[known] *= stretch**2
             total, within = total + wide.sum(dim=0), within + wide[known].sum(dim=0)
             norms, centred = norms + float(wide.square().sum()), centred + float(distances.sum())
             first += len(rows)

@@ -62,6 +62,14 @@ def beyond(inputs, targets, seed, device, dtype):
     return lambda examples: torch.full((len(examples),), 3)
 
 
+def diverged(inputs, targets, seed, device, dtype):
+    return lambda examples: torch.full((len(examples), 3), torch.nan)
+
+
+def drawn(inputs, targets, seed, device, dtype):
+    return lambda examples: torch.rand(len(examples), 3)
+
+
 def batch_norm():
     return nn.Sequential(nn.Flatten(), nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
 '''
@@ -118,7 +126,7 @@ def test_each_network_is_the_one_trained_alone_on_what_its_mask_names(data):
         for row, mask in enumerate(record.masks[number, first : first + 4]):
             picked = torch.tensor(np.stack([inputs[number, i, u] for i, u in enumerate(mask)]), dtype=torch.float64)
             labels = torch.tensor([int(targets[number, i, u]) for i, u in enumerate(mask)])
-            seed = stream(task["seed"], "training", row).initial_seed()
+            seed = stream(3, f"training {number}", first + row).initial_seed()
             predict = train_ensemble(lambda: mlp(2, 3), picked, labels, torch.arange(12)[None], [seed], QUICK, 3)
             pool = torch.tensor(inputs[number], dtype=torch.float64).flatten(0, 1)
             wanted = predict(pool)[0].argmax(1).reshape(12, 2)
@@ -207,8 +215,26 @@ def test_more_masks_and_supersamples_compute_only_what_is_new(data, tmp_path):
 def test_equal_masks_are_trained_anew(data):
     """With one pair there are two masks only; repetitions must not share their randomness."""
     record = experiment(data, n=1, masks=40, together=2, training=EnsembleTraining(epochs=1, learning_rate=1e-4))
-    assert len({task["seed"] for task in record.provenance["tasks"]}) == 40
     assert len(np.unique(record.predictions[0, ::2], axis=0)) > 2
+
+
+@pytest.mark.parametrize("together", [1, 3, 8])
+def test_how_many_are_trained_together_changes_nothing(data, functions, together):
+    """Neither cutting the work in another way nor asking for more masks gives any training another seed."""
+    settings = {"masks": 8, "dtype": "float64"}
+    drawn = {"training": None, "function": f"{functions}:drawn", "masks": 8}
+    for own in (settings, drawn):
+        wanted = experiment(data, together=5, **own).predictions
+        np.testing.assert_array_equal(experiment(data, together=together, **own).predictions, wanted)
+        fewer = experiment(data, together=together, **own | {"masks": 4}).predictions
+        np.testing.assert_array_equal(fewer, wanted[:, :4])
+
+
+def test_a_training_that_diverged_is_no_prediction(data, functions):
+    with pytest.raises(ValueError, match=r"must end in scores that are numbers, got NaN.*smaller learning rate"):
+        experiment(data, training=EnsembleTraining(20, 4, "sgd", learning_rate=1e9))
+    with pytest.raises(ValueError, match="must end in scores that are numbers, got NaN"):
+        experiment(data, training=None, function=f"{functions}:diverged")
 
 
 PROGRAM = """
@@ -296,6 +322,7 @@ def test_a_function_that_changed_is_run_again(data, functions, tmp_path):
         ({"classes": [0, 7]}, r"classes must be two or more of \[0, 1, 2\], each once, got \[0, 7\]"),
         ({"classes": [1, 1]}, "each once"),
         ({"classes": [1]}, "two or more"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
         ({"label_noise": 1.0}, r"label_noise must be in \[0, 1\)"),
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
         ({"network": "no_colon"}, "factory must be"),

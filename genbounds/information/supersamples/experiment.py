@@ -121,8 +121,11 @@ def supersample_experiment(
 
     The work is cut into tasks of `together` trainings, whose results are kept in the store. Run again, it computes what
     is missing: after an interruption, or for more masks or supersamples. What comes out depends neither on the
-    executor nor on what the store had. Each training has its own seed, so that its initial weights and the order of its
-    examples belong to the algorithm's randomness.
+    executor nor on what the store had, nor, but for rounding, on how many networks are trained together. Each training
+    has its own seed, so that its initial weights and the order of its examples belong to the algorithm's randomness.
+
+    Masks and trainings are independent from supersample to supersample. So are the supersamples, as draws from the
+    data: what is said of their distribution is said of splitting this data set, not of where it came from.
 
     Parameters
     ----------
@@ -178,6 +181,8 @@ def supersample_experiment(
     """
     if together < 1:
         raise ValueError(f"together must be at least 1, got {together}. It is the number of trainings in a task.")
+    if seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed}. Take 0.")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be float32 or float64, got {dtype!r}. Name one of them.")
     if function is not None and (network is not None or training is not None):
@@ -200,7 +205,7 @@ def supersample_experiment(
     tasks = {
         (number, start): Task(
             f"genbounds.information.supersamples.trainings:{kind}",
-            {**how, "repetition": [seed, number, start]},
+            {**how, "first": [seed, number, start]},
             {"inputs": inputs[number], "targets": targets[number], "masks": bits[number, start : start + together]},
         )
         for number in numbers
@@ -225,8 +230,7 @@ def supersample_experiment(
         "seed": seed,
         **how,
         "tasks": [
-            {"supersample": number, "first mask": start, "id": task.id, "seed": task.seed}
-            for (number, start), task in tasks.items()
+            {"supersample": number, "first mask": start, "id": task.id} for (number, start), task in tasks.items()
         ],
     }
     losses = (predictions != targets[:, None]).astype(np.float64)

@@ -1,6 +1,6 @@
 """What a task of a supersample experiment does: a training for each mask, all at once or one after the other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ def train_together(
     inputs: NDArray[Any],
     targets: NDArray[np.int64],
     masks: NDArray[np.int8],
-    seed: int,
+    first: Sequence[int],
     network: str,
     arguments: Mapping[str, Any],
     classes: int,
@@ -42,8 +42,9 @@ def train_together(
         Its classes.
     masks : ndarray of int8, shape (K, n)
         Which example of each pair each network is trained on.
-    seed : int
-        Seed of the task.
+    first : sequence of int
+        Seed of the experiment, number of the supersample and of the first mask: what the seeds of trainings are made
+        of, so that a training does not depend on which others are in its task.
     network : str
         What builds the network.
     arguments : mapping
@@ -55,7 +56,7 @@ def train_together(
     device, dtype : str
         Where, and in which type.
     **_ : object
-        What tells repetitions of a task apart.
+        The task's own seed, which is not used.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def train_together(
     """
     factory = load_factory(network)
     pool, labels = _pool(inputs, targets, device, dtype)
-    seeds = [stream(seed, "training", row).initial_seed() for row in range(len(masks))]
+    seeds = _seeds(first, len(masks))
     members = _members(masks).to(device)
     with one_thread():
         predict = train_ensemble(
@@ -76,7 +77,7 @@ def train_together(
             EnsembleTraining(**training),
             classes,
         )
-        return _result(predict(pool).argmax(2), masks)
+        return _result(_largest(predict(pool)), masks)
 
 
 def train_by_function(
@@ -84,7 +85,7 @@ def train_by_function(
     inputs: NDArray[Any],
     targets: NDArray[np.int64],
     masks: NDArray[np.int8],
-    seed: int,
+    first: Sequence[int],
     function: str,
     arguments: Mapping[str, Any],
     classes: int,
@@ -102,8 +103,9 @@ def train_by_function(
         Its classes.
     masks : ndarray of int8, shape (K, n)
         Which example of each pair each model is trained on.
-    seed : int
-        Seed of the task.
+    first : sequence of int
+        Seed of the experiment, number of the supersample and of the first mask: what the seeds of trainings are made
+        of, so that a training does not depend on which others are in its task.
     function : str
         What trains a model.
     arguments : mapping
@@ -113,7 +115,7 @@ def train_by_function(
     device, dtype : str
         Where, and in which type.
     **_ : object
-        What tells repetitions of a task apart.
+        The task's own seed, which is not used.
 
     Returns
     -------
@@ -124,8 +126,7 @@ def train_by_function(
     pool, labels = _pool(inputs, targets, device, dtype)
     found = []
     with one_thread():
-        for row, members in enumerate(_members(masks).to(device)):
-            own = stream(seed, "training", row).initial_seed()
+        for own, members in zip(_seeds(first, len(masks)), _members(masks).to(device), strict=True):
             given = {"inputs": pool[members], "targets": labels[members], "seed": own, **arguments}
             with seeded(own):
                 model = call_factory(train, {**given, "device": device, "dtype": DTYPES[dtype]}, function)
@@ -144,7 +145,7 @@ def _predicted(model: Any, pool: Tensor, classes: int, function: str) -> Tensor:
     with torch.no_grad():
         output = torch.as_tensor(model(pool)).cpu()
     if output.is_floating_point() and output.shape == (len(pool), classes):
-        return output.argmax(1)
+        return _largest(output)
     whole = not (output.is_floating_point() or output.is_complex() or output.dtype == torch.bool)
     if not whole or output.shape != (len(pool),) or bool(((output < 0) | (output >= classes)).any()):
         raise ValueError(
@@ -152,6 +153,20 @@ def _predicted(model: Any, pool: Tensor, classes: int, function: str) -> Tensor:
             f"{output.dtype} of shape {tuple(output.shape)} for {len(pool)} inputs from {function}. Return either."
         )
     return output.to(torch.int64)
+
+
+def _seeds(first: Sequence[int], trainings: int) -> list[int]:
+    seed, supersample, start = first
+    return [stream(seed, f"training {supersample}", start + row).initial_seed() for row in range(trainings)]
+
+
+def _largest(scores: Tensor) -> Tensor:
+    """Return the classes of the largest scores; argmax would take NaN for the largest."""
+    if scores.isnan().any():
+        raise ValueError(
+            "training must end in scores that are numbers, got NaN. It diverged: take a smaller learning rate."
+        )
+    return scores.argmax(-1)
 
 
 def _pool(inputs: NDArray[Any], targets: NDArray[np.int64], device: str, dtype: str) -> tuple[Tensor, Tensor]:

@@ -253,8 +253,8 @@ def wang_mao_closed(train_risk: ArrayLike, single_loss_mi: ArrayLike) -> Float64
     information = np.minimum(
         mean_up(nonnegative("single_loss_mi", single_loss_mi), 0), 1.0
     )  # the bound is 1 from 1/4 on
-    root = np.sqrt(information**2 + 2 * information * train_risk)
-    return np.minimum(round_up(train_risk + 2 * information + 2 * root, 9), 1.0)
+    root = np.sqrt(information) * np.sqrt(information + 2 * train_risk)  # so that no square underflows
+    return np.minimum(round_up(train_risk + 2 * information + 2 * root, 12), 1.0)
 
 
 @theorem(

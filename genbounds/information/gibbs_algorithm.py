@@ -196,4 +196,4 @@ def gibbs_gap_sub_gaussian(inverse_temperature: ArrayLike, n: ArrayLike, sigma: 
     """
     scale = positive("sigma", sigma)
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        return round_up(2 * scale * scale * positive("inverse_temperature", inverse_temperature) / count("n", n), 4)
+        return round_up(scale * positive("inverse_temperature", inverse_temperature) * (2 * scale) / count("n", n), 4)

@@ -191,4 +191,4 @@ def issa_average(leakage: ArrayLike, n: ArrayLike, sigma: ArrayLike) -> Float64:
     """
     leakage = nonnegative("leakage", leakage, "Pass nats.")
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        return round_up(positive("sigma", sigma) * np.sqrt(2 * leakage / count("n", n)), 6)
+        return round_up(positive("sigma", sigma) * (np.sqrt(2 * leakage) / np.sqrt(count("n", n))), 11)

@@ -77,7 +77,7 @@ def haghifam_leave_one_out(loo_cmi: ArrayLike, n: ArrayLike) -> Float64:
     '0.250000000000'
     """
     information, n = nonnegative("loo_cmi", loo_cmi), count("n", n)
-    return np.minimum(round_up((n + 1) / n * np.sqrt(information / 2), 8), 1.0)
+    return np.minimum(round_up((n + 1) / n * (np.sqrt(information) / np.sqrt(2)), 12), 1.0)
 
 
 @theorem(

@@ -86,7 +86,7 @@ def xu_raginsky(mutual_information: ArrayLike, n: ArrayLike, sigma: ArrayLike) -
     """
     information = nonnegative("mutual_information", mutual_information, "Pass I(S;W) in nats.")
     with np.errstate(over="ignore"):  # to infinity, an upper bound
-        return round_up(positive("sigma", sigma) * np.sqrt(2 * information / count("n", n)), 6)
+        return round_up(positive("sigma", sigma) * (np.sqrt(2 * information) / np.sqrt(count("n", n))), 11)
 
 
 @theorem(
@@ -151,7 +151,7 @@ def xu_raginsky_cgf(mutual_information: ArrayLike, n: ArrayLike, rates: ArrayLik
     '0.400000000000'
     """
     information = nonnegative("mutual_information", mutual_information, "Pass I(S;W) in nats.")
-    return legendre(information / count("n", n), rates, cgf)
+    return legendre(round_up(information / count("n", n), 0), rates, cgf)
 
 
 def legendre(information: Float64, rates: ArrayLike, cgf: ArrayLike) -> Float64:
@@ -160,7 +160,7 @@ def legendre(information: Float64, rates: ArrayLike, cgf: ArrayLike) -> Float64:
     Parameters
     ----------
     information : ndarray, shape (...)
-        Nats, in [0, inf], with an error of one unit.
+        Nats, in [0, inf].
     rates : array_like, shape (K,)
         Positive.
     cgf : array_like, shape (K,)
@@ -242,14 +242,15 @@ def xu_raginsky_square(mutual_information: ArrayLike, n: ArrayLike) -> Float64:
     ('0.027182818285', '0.027182818285')
     """
     information = nonnegative("mutual_information", mutual_information, "Pass I(S;W) in nats.")
-    double = np.minimum(2 * information, 1e100)
+    double = 2 * np.minimum(information, 1e100)
     excess = np.maximum(double + np.sqrt(double) * np.sqrt(double + 2), 2.0**-60)  # u - 1, from above
     for _ in range(_NEWTON_STEPS):
         step = (excess - np.log1p(excess) - double) * (1 + excess) / excess
         excess = np.maximum(excess - step, 2.0**-60)
     weight = (1 + excess) / excess  # 2n / t
-    bound = (information + np.log1p(excess) / 2) * weight / (2 * count("n", n))
-    return np.minimum(round_up(bound, 9), 1.0)[()]
+    with np.errstate(over="ignore"):  # to infinity, an upper bound
+        bound = (information + np.log1p(excess) / 2) * weight / (2 * count("n", n))
+        return np.minimum(round_up(bound, 9), 1.0)[()]
 
 
 @theorem(

@@ -45,7 +45,8 @@ def private_leakage(epsilon: ArrayLike, n: ArrayLike) -> Float64:
     >>> float(private_leakage(0.01, 1000).round(12))
     10.0
     """
-    return round_up(nonnegative("epsilon", epsilon, "It is a number of nats.") * count("n", n), 1)
+    with np.errstate(over="ignore"):  # to infinity, an upper bound
+        return round_up(nonnegative("epsilon", epsilon, "It is a number of nats.") * count("n", n), 1)
 
 
 def private_information(epsilon: ArrayLike, n: ArrayLike) -> Float64:
@@ -85,4 +86,5 @@ def private_information(epsilon: ArrayLike, n: ArrayLike) -> Float64:
     '4.995837'
     """
     epsilon = nonnegative("epsilon", epsilon, "It is a number of nats.")
-    return round_up(count("n", n) * (epsilon * np.tanh(epsilon / 2)), 6)
+    with np.errstate(over="ignore"):  # to infinity, an upper bound
+        return round_up(count("n", n) * epsilon * np.tanh(epsilon / 2), 6)

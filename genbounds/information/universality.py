@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genbounds.numerics import Float64, count, nonnegative, round_up
+from genbounds.numerics.rounding import round_down
 from genbounds.theorems import Assumption, theorem
 from genbounds.theorems.quantities import LOG_LOSS, REGRET
 
 __all__ = ["feder_ball", "feder_cells", "mixture_log_loss", "mixture_regret"]
 
 _ASSUMES = (Assumption.IID, Assumption.PRIOR_INDEPENDENT_OF_SAMPLE)
-_UNIT = np.finfo(np.float64).eps
 
 
 def _nats(
@@ -162,10 +162,13 @@ def feder_cells(cell_divergences: ArrayLike, cell_costs: ArrayLike, n: ArrayLike
             f"cell_costs must be ln(1 / prior mass) of disjoint cells, got masses that add up to "
             f"{np.exp(-costs).sum(axis=-1).max().item()!r}. Use feder_ball for sets that overlap."
         )
-    least = nats.min(axis=-1)
+    # Costs from above and shares from below. The share of the least cost is 1, and what is missing there is rounding.
+    upper = np.asarray(round_up(nats, 2))
+    least = upper.min(axis=-1)
     with np.errstate(invalid="ignore"):
-        gain = np.log(np.exp(np.minimum(least[..., None] - nats, 0.0)).sum(axis=-1))  # 0 for one cell
-        value = np.where(np.isinf(least), np.inf, least - gain + (10 + nats.shape[-1]) * _UNIT * (least + gain))
+        shares = np.exp(np.nextafter(least[..., None] - upper, -np.inf)).sum(axis=-1)
+        gain = round_down(np.log(np.maximum(round_down(shares, 4 + upper.shape[-1]), 1.0)), 4)
+        value = np.where(np.isinf(least), np.inf, least - gain)
     return round_up(np.maximum(value, 0.0)[()], 1)
 
 

@@ -47,6 +47,7 @@ def round_down(value: Float64 | float, ulps: int) -> Float64:
     return np.maximum(np.nextafter(value * (1.0 - ulps * _UNIT), -np.inf), 0.0)
 
 
+@np.errstate(over="ignore")  # to infinity, an upper bound
 def mean_up(values: Float64, ulps: int) -> Float64:
     """Return the mean over the last axis, rounded up.
 

@@ -120,6 +120,12 @@ def test_closed_form_encloses_the_formula(risk, terms):
         assert truth <= published
 
 
+def test_closed_form_where_squares_are_below_all_floats():
+    """Without training errors it is 4 I, half of which is the root."""
+    assert 4e-170 <= wang_mao_closed(0.0, [1e-170]) <= 4.001e-170
+    assert wang_mao_closed(0.0, [1e308, 1e308]) == 1.0
+
+
 def test_the_corner_condition_is_met_with_equality():
     """exp(rate) + exp(-weight rate) = 2, the weight being what multiplies the train risk."""
     for gamma1 in (0.01, 0.2, 0.36534, 0.6):

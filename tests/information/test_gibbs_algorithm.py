@@ -39,6 +39,7 @@ def test_orderings(gamma, n):
 
 
 def test_arrays_and_limits():
+    assert gibbs_gap_sub_gaussian(1e300, 1000, 1e-170) >= 1.99e-43  # the square of sigma is below all floats
     assert gibbs_gap([1.0, 2.0], [[1], [2]]).shape == (2, 2)
     assert gibbs_gap(1e6, 1) == 1.0
     assert gibbs_gap_sub_gaussian(1e200, 1, 1e200) == math.inf

@@ -150,6 +150,12 @@ def test_what_privacy_gives(epsilon, n):
     assert private_information(np.inf, n) == private_leakage(np.inf, n) == np.inf
 
 
+def test_what_privacy_gives_at_the_ends_of_the_floats():
+    with mpmath.workdps(40):
+        assert mpf(10) ** 15 * mpf(3e-162) ** 2 / 2 <= mpf(float(private_information(3e-162, 10**15))) < 5e-309
+    assert private_information(1e308, 100) == private_leakage(1e308, 100) == np.inf
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

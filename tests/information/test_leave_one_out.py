@@ -15,7 +15,7 @@ from genbounds.information import (
     steinke_zakynthinou,
 )
 
-INFORMATION = st.floats(1e-9, 3) | st.sampled_from([0.0, math.log(2)])
+INFORMATION = st.floats(1e-9, 3) | st.sampled_from([0.0, 5e-324, 1.5e-310, math.log(2)])
 
 
 @given(INFORMATION, st.integers(1, 10**6))

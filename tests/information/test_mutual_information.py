@@ -10,6 +10,7 @@ from scipy.special import lambertw
 
 from genbounds.information import (
     bu_zou_veeravalli,
+    issa_average,
     xu_raginsky,
     xu_raginsky_cgf,
     xu_raginsky_square,
@@ -35,6 +36,14 @@ def test_xu_raginsky_encloses_the_formula(information, n, sigma):
         assert encloses(xu_raginsky(information, n, sigma), exact)
 
 
+@pytest.mark.parametrize("bound", [xu_raginsky, issa_average])
+@pytest.mark.parametrize(("information", "n"), [(5e-324, 10**6), (1.5e-310, 1000), (1e-300, 2**53 - 1)])
+def test_no_information_is_too_small_for_its_root(bound, information, n):
+    """The quotient under the root may be below all floats where the root is an ordinary number."""
+    with mpmath.workdps(40):
+        assert encloses(mpf(float(bound(information, n, 1e200))), mpf("1e200") * mpmath.sqrt(2 * mpf(information) / n))
+
+
 @given(NATS, SIZES)
 @settings(deadline=None)
 def test_the_mean_square_encloses_the_lambert_function(information, n):
@@ -56,7 +65,7 @@ def test_the_mean_square_is_the_least_over_all_weights(information, t):
 def test_the_mean_square_by_hand():
     assert xu_raginsky_square(0.0, 9) == pytest.approx(1 / 36, rel=1e-14)
     assert xu_raginsky_square((4 - 1 - math.log(4)) / 2, 50) == pytest.approx(4 / 200, rel=1e-14)
-    assert xu_raginsky_square(1e6, 3) == xu_raginsky_square(np.inf, 3) == 1.0
+    assert xu_raginsky_square(1e6, 3) == xu_raginsky_square(1e308, 3) == xu_raginsky_square(np.inf, 3) == 1.0
     scipy = -lambertw(-np.exp(-1 - 2 * 0.7), -1).real / 40
     assert xu_raginsky_square(0.7, 10) == pytest.approx(scipy, rel=1e-13)
 

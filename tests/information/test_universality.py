@@ -33,6 +33,16 @@ def test_each_encloses_its_formula(sets, n):
             assert exact <= mpf(float(value)) <= exact * (1 + mpf("1e-12")) + mpf("1e-13")
 
 
+def test_cells_that_make_up_nearly_all_of_the_prior():
+    """The costs cancel: rounding must stay on the safe side of what is left."""
+    generator = np.random.default_rng(0)
+    with mpmath.workdps(400):
+        for cost in generator.uniform(25, 700, 200):
+            divergence, least = generator.uniform(0, 0.1), math.exp(-cost) * generator.uniform(1, 2)
+            exact = -mpmath.log(mpmath.exp(-mpf(least)) + mpmath.exp(-3 * mpf(divergence) - mpf(cost)))
+            assert exact <= mpf(float(feder_cells([0.0, divergence], [least, cost], 3)))
+
+
 @pytest.mark.parametrize(
     ("n", "redundancy", "cells", "ball"),
     [(10, 0.7760, 1.2005, 1.8926), (100, 1.8118, 2.3055, 3.0276), (1000, 2.9524, 3.4518, 4.1772)],

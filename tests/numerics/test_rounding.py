@@ -26,6 +26,7 @@ def test_covers_the_stated_error(value: float, ulps: int) -> None:
 
 
 def test_zero_infinity_and_arrays() -> None:
+    assert mean_up(np.full(3, 1.7e308), 0) == math.inf
     assert round_up(0.0, 4) == 5e-324
     assert round_down(0.0, 4) == 0.0
     assert round_up(math.inf, 4) == math.inf

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from genbounds.models.guards import ModelError
 
@@ -18,17 +19,19 @@ __all__ = ["lipschitz_constant"]
 
 #: Entries of the largest matrices, the operator and the identity on its inputs, that are written out for its norm.
 _ENTRIES = 2**22
-#: Relative rounding allowed to a norm in float64, for each row of the smaller Gram matrix.
+#: Relative rounding allowed to a result in float64; to a Gram matrix and its eigenvalues, for each row and column and
+#: in units of its trace, which is never below its norm.
 _UNIT = 2.0**-49
 
-_IDENTITIES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_IDENTITIES = (nn.Identity, nn.Flatten, nn.Unflatten)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _LINEAR = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
 )
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-#: Largest slopes of activations; those of GELU are at sqrt 2 and at 1.4189, that of SiLU at 2.3994, all rounded up.
+#: Largest slopes of activations; those of GELU are at sqrt 2 and at 1.4185, that of SiLU at 2.3994, all rounded up.
 _SLOPES: dict[type[nn.Module], Callable[[Any], float]] = {
     nn.ReLU: lambda _: 1.0,
     nn.ReLU6: lambda _: 1.0,
@@ -36,7 +39,7 @@ _SLOPES: dict[type[nn.Module], Callable[[Any], float]] = {
     nn.Tanh: lambda _: 1.0,
     nn.Softsign: lambda _: 1.0,
     nn.LogSigmoid: lambda _: 1.0,
-    nn.CELU: lambda _: 1.0,
+    nn.CELU: lambda layer: 1.0 if layer.alpha > 0 else math.inf,
     nn.Sigmoid: lambda _: 0.25,
     nn.Softmax: lambda _: 0.5,
     nn.Hardswish: lambda _: 1.5,
@@ -70,14 +73,16 @@ def lipschitz_constant(
     -------
     float
         The spectral norm of an ``nn.Linear``, and of a convolution or average pooling whose matrix is small (up to 2048
-        inputs), rounded up. For larger ones sqrt(|A|_1 |A|_inf), the geometric mean of the largest absolute column and
+        inputs), rounded up; weights that are made of others, as `torch.nn.utils.parametrizations` do, are taken as they
+        come out. For larger ones sqrt(|A|_1 |A|_inf), the geometric mean of the largest absolute column and
         row sums, which is never below it; padding, stride and dilation are counted. For max pooling the root of the
         number of windows that share an input. For the rest the largest slope.
 
     Raises
     ------
     ModelError
-        If the module is not known and nothing is declared for it.
+        If nothing is declared for the module, and it is not known (a subclass with a `forward` of its own is not), is
+        dropout or batch normalisation in training mode, or has weights that are not finite.
 
     Examples
     --------
@@ -96,26 +101,40 @@ def lipschitz_constant(
         for child_name, child in layer.named_children():
             constant *= lipschitz_constant(child, shape, declared, f"{name}.{child_name}" if name else child_name)
             shape = _image(child, shape)
-        return constant
-    if isinstance(layer, _IDENTITIES):
-        return 1.0
+        return constant * (1 + len(layer) * 2.0**-52)
+    known = _known(layer, shape)
+    if known is None:
+        raise ModelError(
+            f"lipschitz must have a constant for {name or 'the model'}, got none for a {type(layer).__name__}. Declare "
+            "one, or math.inf for distances without limits: lipschitz={'name': constant}; or name layers around it."
+        )
+    if math.isnan(known):
+        raise ModelError(f"weights must be finite, got others in {name or 'the model'}. Train it again.")
+    return known
+
+
+def _known(layer: Any, shape: tuple[int, ...]) -> float | None:
+    """Return the constant of a single layer; None if it is not known."""
+
+    def is_one_of(*kinds: type[nn.Module]) -> bool:
+        # Subclasses pass that compute the same, such as parametrised layers; a `forward` of their own may do anything.
+        return any(isinstance(layer, kind) and type(layer).forward is kind.forward for kind in kinds)
+
     if type(layer) in _SLOPES:
         return _SLOPES[type(layer)](layer)
-    if isinstance(layer, nn.Linear):
+    if is_one_of(*_IDENTITIES) or (is_one_of(*_DROPOUTS) and not layer.training):
+        return 1.0
+    if is_one_of(nn.Linear):
         return _spectral_norm(layer.weight.detach().to("cpu", torch.float64))
-    if isinstance(layer, _LINEAR):
+    if is_one_of(*_LINEAR):
         return _operator_norm(layer, shape)
-    if isinstance(layer, _MAXIMA):
-        return math.sqrt(_overlap(layer, len(shape) - 1))
-    if isinstance(layer, _NORMS) and layer.running_var is not None:
+    if is_one_of(*_MAXIMA):
+        return math.sqrt(_overlap(layer, len(shape) - 1)) * (1 + _UNIT)
+    if is_one_of(*_NORMS) and not layer.training and layer.running_var is not None:
         scale = torch.rsqrt(layer.running_var.double() + layer.eps)
-        return float((scale if layer.weight is None else scale * layer.weight.detach().double().abs()).max()) * (
-            1 + _UNIT
-        )
-    raise ModelError(
-        f"lipschitz must have a constant for {name or 'the model'}, got none for a {type(layer).__name__}. Declare "
-        "one, or math.inf for distances without limits: lipschitz={'name': constant}; or name layers around it."
-    )
+        weighed = scale if layer.weight is None else scale * layer.weight.detach().double().abs()
+        return float(weighed.max()) * (1 + _UNIT)
+    return None
 
 
 def _image(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,14 +145,21 @@ def _image(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _spectral_norm(matrix: Tensor) -> float:
-    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
-    largest = max(float(torch.linalg.eigvalsh(gram)[-1]), 0.0)
-    return math.sqrt(largest) * (1 + sum(matrix.shape) * _UNIT)
+    size = float(matrix.abs().max())
+    if size == 0 or not math.isfinite(size):
+        return size if size == 0 else math.nan
+    scaled = matrix / size  # so that squares neither overflow nor underflow
+    gram = scaled @ scaled.T if matrix.shape[0] <= matrix.shape[1] else scaled.T @ scaled
+    largest = float(torch.linalg.eigvalsh(gram)[-1]) + float(gram.trace()) * sum(matrix.shape) * _UNIT
+    return size * math.sqrt(largest) * (1 + _UNIT)
 
 
 def _operator_norm(layer: nn.Module, shape: tuple[int, ...]) -> float:
     """Bound the norm of a layer that is linear up to its bias, which is left out."""
-    linear = deepcopy(layer).to("cpu", torch.float64)
+    linear = deepcopy(layer)
+    for name in list(getattr(linear, "parametrizations", ())):
+        parametrize.remove_parametrizations(linear, name)  # leaves the parameter that comes out of them
+    linear = linear.to("cpu", torch.float64)
     for parameter in linear.parameters():
         parameter.requires_grad_(False)
     if getattr(linear, "bias", None) is not None:

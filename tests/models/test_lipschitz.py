@@ -109,17 +109,98 @@ def test_batch_normalisation():
     layer = nn.BatchNorm2d(3)
     layer.running_var.copy_(torch.tensor([0.25, 4.0, 1.0]))
     layer.weight.data.copy_(torch.tensor([1.0, -9.0, 2.0]))
+    with pytest.raises(ModelError, match="got none for a BatchNorm2d"):  # the batch decides
+        lipschitz_constant(layer, (3, 4, 4))
+    layer.eval()
     assert lipschitz_constant(layer, (3, 4, 4)) == pytest.approx(jacobian_norm(layer, (3, 4, 4)), rel=1e-9)
-    plain = nn.BatchNorm1d(2, affine=False)
+    plain = nn.BatchNorm1d(2, affine=False).eval()
     assert lipschitz_constant(plain, (2,)) == pytest.approx(jacobian_norm(plain, (2,)), rel=1e-9)
+
+
+class Shifted(nn.Module):
+    """A parametrisation that is not even."""
+
+    def forward(self, weight):
+        return weight - 1
+
+
+@pytest.mark.parametrize("entries", [0, 2**22])
+def test_parametrised_weights_are_taken_as_they_come_out(entries, monkeypatch):
+    """-1/2 throughout is made of 1/2 by one, and the norm is 3/2 in the limit of long inputs."""
+    monkeypatch.setattr(lipschitz, "_ENTRIES", entries)
+    layer = nn.Conv1d(1, 1, 3, bias=False)
+    layer.weight.data.fill_(0.5)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Shifted())
+    exact = jacobian_norm(layer, (1, 40))
+    assert 1.49 < exact <= lipschitz_constant(layer, (1, 40)) <= 1.5 * (1 + 1e-8)
+    assert "weight" in layer.parametrizations
+    torch.manual_seed(0)
+    for bounded in (nn.Conv2d(2, 3, 3), nn.Linear(6, 6)):
+        layer = nn.utils.parametrizations.spectral_norm(bounded.double()).eval()
+        shape = (2, 6, 6) if bounded.weight.ndim == 4 else (6,)
+        assert jacobian_norm(layer, shape) <= lipschitz_constant(layer, shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shape"),
+    [
+        (nn.Linear, (3, 3), (3,)),
+        (nn.Conv1d, (1, 1, 3), (1, 9)),
+        (nn.MaxPool1d, (2,), (1, 8)),
+        (nn.BatchNorm1d, (3,), (3,)),
+        (nn.Identity, (), (3,)),
+        (nn.Dropout, (), (3,)),
+    ],
+)
+def test_a_subclass_with_a_forward_of_its_own_is_not_known(kind, arguments, shape):
+    class Louder(kind):
+        def forward(self, inputs):
+            return 10 * super().forward(inputs)
+
+    class Same(kind):
+        pass
+
+    assert lipschitz_constant(Same(*arguments).eval(), shape) > 0
+    with pytest.raises(ModelError, match="got none for a Louder"):
+        lipschitz_constant(Louder(*arguments).eval(), shape)
+
+
+def test_layers_in_training_mode_are_not_known():
+    """Dropout then scales what it keeps: by 2 at rate 1/2."""
+    for layer, shape in ((nn.Dropout(), (3,)), (nn.BatchNorm1d(3), (3,))):
+        with pytest.raises(ModelError, match="lipschitz must have a constant"):
+            lipschitz_constant(layer.train(), shape)
+
+
+def test_weights_at_the_ends_of_the_range():
+    layer = nn.Linear(3, 3, dtype=torch.float64)
+    for value in (1e-200, 1e200):
+        layer.weight.data.fill_(value)
+        assert lipschitz_constant(layer, (3,)) == pytest.approx(3 * value, rel=1e-12)
+    for value in (math.nan, math.inf):
+        layer.weight.data[0, 0] = value
+        with pytest.raises(ModelError, match=r"weights must be finite, got others in head"):
+            lipschitz_constant(layer, (3,), name="head")
+    assert lipschitz_constant(nn.CELU(-1.0), (3,)) == math.inf  # its slope exp(-x) has no limit
+
+
+def test_a_norm_is_not_below_the_one_in_exact_arithmetic():
+    """Outer products of whole numbers: the norm is the product of their lengths."""
+    for size in (3, 50, 400):
+        first, second = torch.arange(1.0, size + 1), torch.arange(2.0, size + 2)
+        layer = nn.Linear(size, size, dtype=torch.float64)
+        layer.weight.data.copy_(torch.outer(first, second))
+        exact = math.isqrt(int(first.double().square().sum()) * int(second.double().square().sum()) << 200) / 2**100
+        assert exact < lipschitz_constant(layer, (size,)) <= exact * (1 + 1e-11)
 
 
 def test_a_sequence_multiplies():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Dropout(), nn.Sequential(nn.Flatten(), nn.Linear(8, 3)))
     shape = (1, 4, 4)
+    net.eval()
     parts = lipschitz_constant(net[0], shape) * lipschitz_constant(net[3][1], (8,))
-    assert lipschitz_constant(net.eval(), shape) == pytest.approx(parts)
+    assert lipschitz_constant(net, shape) == pytest.approx(parts)
     assert jacobian_norm(net, shape) <= parts
 
 

@@ -240,7 +240,9 @@ def analyse_layers(
     found, null = [], np.empty((len(stages), replicates))
     for number, (name, layer) in track(list(enumerate(stages)), "transporting", total=len(stages), progress=progress):
         points = read(layer)
-        apart, rest = _distances(points), math.prod(constants[number:])
+        # Rounded up: one product for each constant.
+        rest = math.prod(constants[number:]) * (1 + len(constants[number:]) * 2.0**-52)
+        apart = _distances(points)
         costs = apart + kappa / rho * differs
         null[number] = [transport_cost(costs[pair]) for pair in relabelled]
         distance = transport_cost(costs[observed])

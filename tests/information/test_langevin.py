@@ -162,6 +162,19 @@ def test_refuses(arguments, message):
         Langevin([torch.zeros(1, requires_grad=True)], seed=0, **arguments)
 
 
+def test_refuses_frozen_parameters_and_empty_batches():
+    """Torch's optimisers leave parameters without a gradient alone; noise would not."""
+    frozen, trained = torch.ones(2), torch.ones(2, requires_grad=True)
+    with pytest.raises(ValueError, match="params must require gradients"):
+        Langevin([trained, frozen], lr=0.1, noise_scale=1.0, seed=0)
+    optimizer = Langevin([trained], lr=0.1, noise_scale=1.0, seed=0)
+    for size in (0, -3, 2.5):
+        with pytest.raises(ValueError, match="batch_size must be"):
+            optimizer.step(batch_size=size)
+    assert torch.equal(trained, torch.ones(2))
+    assert optimizer.record == []
+
+
 def test_refuses_mixtures():
     weight = torch.zeros(1, requires_grad=True)
     with pytest.raises(ValueError, match="one floating dtype on one device"):

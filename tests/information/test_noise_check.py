@@ -58,6 +58,28 @@ def test_a_shift_along_a_gradient_is_refused(shift, cause):
     assert not refused(checked(residuals))
 
 
+def test_a_parameter_without_noise_is_refused_however_small():
+    """One coordinate of 100,000: the whole has 0.999995 times the noise, which nobody can tell."""
+    check = NoiseCheck(names=("weight", "bias"))
+    for seed in range(60):
+        residual = np.random.default_rng(seed).standard_normal(10**5 - 1)
+        check.add([float(residual @ residual), 0.0], [10**5 - 1, 1], math.nan, math.nan)
+    with pytest.raises(NoiseError, match=r"got 0 times as much in bias \(accepted: .*, over 60 coordinates"):
+        check.raise_if_refused()
+    assert check.scale == pytest.approx(1, rel=2e-3)
+
+
+def test_the_level_is_kept_with_many_parameters():
+    generator = np.random.default_rng(6)
+    alarms = 0
+    for _ in range(2000):
+        check = NoiseCheck(0.2, names=tuple("abcd"))
+        for _ in range(3):
+            check.add(np.square(generator.standard_normal((4, 5))).sum(axis=1), [5] * 4, *generator.standard_normal(2))
+        alarms += refused(check)
+    assert 0.07 <= alarms / 2000 <= 0.1 + 4 * math.sqrt(0.09 / 2000)
+
+
 def test_rounding_is_tolerated_where_chance_would_not_be():
     """10^12 coordinates see a relative error of 1e-5; it is rounding, and no other noise."""
     check = NoiseCheck()

@@ -270,6 +270,22 @@ def faulty_run(lr, noise, stated, clip=None, steps=40, times=1, **wrong):
     return meter
 
 
+def test_a_parameter_without_noise_is_refused():
+    """The noise of 3 of 51 weights is missing: over the whole it is lost in chance, and the bound is infinite."""
+    model = network()
+    meter = TrajectoryMeter(model, cross_entropy, *examples(), sigma=0.5)
+    noisy = Faulty(list(model.parameters())[:-1], 0.1, 0.02)
+    quiet = torch.optim.SGD([model[2].bias], lr=0.1)
+    for _ in range(12):
+        with meter.step(range(12), step_size=0.1, noise_scale=0.02):
+            model.zero_grad()
+            cross_entropy(model(meter.inputs), meter.targets).backward()
+            noisy.step()
+            quiet.step()
+    with pytest.raises(NoiseError, match=r"times as much in 2\.bias"):
+        meter.estimates()
+
+
 def test_an_optimiser_of_ones_own_passes():
     faulty_run(0.1, langevin_noise_scale(0.1, 500.0), langevin_noise_scale(0.1, 500.0)).estimates()
 

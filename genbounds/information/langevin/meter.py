@@ -109,7 +109,7 @@ class TrajectoryMeter:
             if len(part) != self.n:
                 raise ValueError(f"{name} must hold {self.n} examples, as inputs do, got {len(part)}. Pass pairs.")
         self.sigma = float(nonnegative("sigma", sigma))
-        self.ghosts, self.noise = ghosts, NoiseCheck(level)
+        self.ghosts, self.noise = ghosts, NoiseCheck(level, tuple(self.gradients.parameters()))
         size = self.n if subsample is None else int(count("subsample", subsample, minimum=2))
         order = torch.randperm(self.n, generator=stream(seed, "trajectory subsample"))
         self._reference = order[: min(size, self.n)].sort().values
@@ -199,9 +199,9 @@ class TrajectoryMeter:
         reference = self.gradients.moments(before, *self._examples(self._reference))
         mean, shown = self._batch_moments(index, before, reference)
         residual = (moved + eta * (mean + decay * start.double())) / s
-        self.noise.add(
-            float(residual.square().sum()), len(residual), _along(residual, mean), _along(residual, self._previous)
-        )
+        sizes = [value.numel() for value in before.values()]
+        squares = [float(part.square().sum()) for part in residual.split(sizes)]
+        self.noise.add(squares, sizes, _along(residual, mean), _along(residual, self._previous))
         if self.ghosts is not None:
             shown["weighted_differences"] = self._weighted_differences(index, before, residual, eta / (len(index) * s))
         self._after, self._previous = after, mean

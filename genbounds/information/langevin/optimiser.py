@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from genbounds.models.randomness import Noise, normal_noise, stream
-from genbounds.numerics.checks import nonnegative, positive
+from genbounds.numerics.checks import count, nonnegative, positive
 
 __all__ = ["Langevin", "LangevinStep", "langevin_noise_scale"]
 
@@ -91,7 +91,7 @@ class Langevin(Optimizer):
     Parameters
     ----------
     params : iterable of Tensor
-        Parameters, all on one device and of one floating dtype.
+        Parameters that require gradients, all on one device and of one floating dtype.
     lr : float
         Step size eta, positive.
     seed : int
@@ -107,7 +107,7 @@ class Langevin(Optimizer):
     ------
     ValueError
         If an argument is out of range, both or neither of the two are given, there are several groups of parameters, or
-        they differ in device or dtype.
+        some are frozen or differ in device or dtype.
 
     Notes
     -----
@@ -162,12 +162,17 @@ class Langevin(Optimizer):
         Raises
         ------
         ValueError
-            If there is one already, or its parameters differ in device or dtype.
+            If there is one already, or its parameters differ in device or dtype or do not require gradients.
         """
         if self.param_groups:
             raise ValueError("params must be one group, got several. The theorems take one noise scale for each step.")
         super().add_param_group(param_group)
-        kinds = {(parameter.device, parameter.dtype) for parameter in self.param_groups[0]["params"]}
+        parameters = self.param_groups[0]["params"]
+        if not all(parameter.requires_grad for parameter in parameters):
+            raise ValueError(
+                "params must require gradients, got frozen ones, which noise would move. Pass those that are trained."
+            )
+        kinds = {(parameter.device, parameter.dtype) for parameter in parameters}
         if len(kinds) > 1 or not next(iter(kinds))[1].is_floating_point:
             shown = ", ".join(sorted(f"{dtype} on {device}" for device, dtype in kinds))
             raise ValueError(
@@ -210,13 +215,19 @@ class Langevin(Optimizer):
         closure : callable, optional
             Evaluates the model again and returns the loss.
         batch_size : int
-            Examples that the gradient is an average over.
+            Examples that the gradient is an average over, at least 1.
 
         Returns
         -------
         float or None
             What the closure returned.
+
+        Raises
+        ------
+        ValueError
+            If the batch size is no positive whole number, or a schedule has set something impossible.
         """
+        size = int(count("batch_size", batch_size))
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -226,7 +237,7 @@ class Langevin(Optimizer):
         noise = normal_noise(generator, parameters[0].dtype)
         for parameter in parameters:
             parameter.copy_(_moved(parameter, noise=noise, **used))
-        self.record.append(LangevinStep(batch_size=int(batch_size), **used))
+        self.record.append(LangevinStep(batch_size=size, **used))
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -71,6 +71,25 @@ def memorised():
     return net.eval(), load_data((DIGITS.inputs.float(), labels)), train
 
 
+@pytest.mark.parametrize("relabelled", [False, True])
+@pytest.mark.parametrize(("loss", "middle", "gap"), [("ramp", 0.5, 0.4), ("cross-entropy", -20.0, 2.0)])
+def test_constants_of_the_losses_are_attained(loss, middle, gap, relabelled):
+    """All training examples are one point, all test examples another, or one point with two labels."""
+    net = nn.Linear(2, 2, bias=False, dtype=torch.float64).eval()
+    net.weight.data.copy_(torch.eye(2))
+    scores = [[middle + gap / 2, 0.0]] * 6 + [[middle, gap / 2]] * 3
+    if relabelled:
+        scores = [[2.0, 0.0]] * 9
+        gap = 1.0 if loss == "ramp" else 2.0
+    labels = torch.tensor([0] * 6 + [int(relabelled)] * 3)
+    data = load_data((torch.tensor(scores, dtype=torch.float64), labels))
+    analysis = analyse_layers(net, data, range(6), range(6, 9), loss=loss, replicates=19)
+    assert analysis.gap == pytest.approx(gap, rel=1e-6)
+    for layer in analysis.layers:
+        assert layer.limit == pytest.approx(gap, rel=1e-6)
+    assert analysis.holds
+
+
 @pytest.mark.parametrize(("loss", "margin"), [("ramp", 1.0), ("ramp", 20.0), ("cross-entropy", 1.0)])
 def test_every_limit_covers_the_gap_of_a_network_that_memorised(memorised, loss, margin):
     net, data, train = memorised

@@ -109,7 +109,8 @@ def pensia(
     parameter under independent W' and Z' is enough. g_t may be any function of the sample and the past: with momentum
     it is what the weights are moved along.
 
-    It grows like sqrt(T) at least for constant steps, though I(S; W_T) may stay bounded.
+    With c_t = 0 it grows like sqrt(T) for constant steps and gradients; with the best centres, which learn the sample
+    from the path, like the root of a logarithm on a quadratic loss. I(S; W_T) may stay bounded all the while.
 
     Examples
     --------

@@ -135,3 +135,8 @@ def test_zero_is_zero_and_no_virtual_noise_is_vacuous():
 def test_refuses(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
+
+
+def test_one_step_may_be_given_by_plain_numbers():
+    assert neu(1.0, 0.25, 0.1, 0.01, 0.1, 1, 0.5) == neu([1.0], [0.25], 0.1, [0.01], [0.1], 1, 0.5)
+    assert wang_mao_descent(1.0, 0.1, 0.1, 0.1, 1, 1, 0.5) == wang_mao_descent([1.0], 0.1, [0.1], [0.1], 1, 1, 0.5)

@@ -4,9 +4,9 @@ Setting: W_t = W_{t-1} - eta_t g_t, step sizes fixed in advance, batches chosen 
 may be any function of the sample, the batches and the past, momentum included. The proof looks at W_t + xi_t, where
 xi_t = s_1 N_1 + ... + s_t N_t is independent of everything, and any scales s_t > 0 fixed in advance may be taken.
 
-1. The perturbed weights move by -eta_t g_t + s_t N_t. So `genbounds.information.paths` applies to them: the proof of its
-   lemma only needs N_t to be independent of the past, the sample and g_t. But the centres c_t have to be functions of
-   the *perturbed* weights W_0, W_1 + xi_1, ..., W_{t-1} + xi_{t-1}, and the spread of g_t, a gradient at unperturbed
+1. The perturbed weights move by -eta_t g_t + s_t N_t. So `genbounds.information.paths` applies to them: the proof of
+   its lemma only needs N_t to be independent of the past, the sample and g_t. But the centres c_t have to be functions
+   of the *perturbed* weights W_0, W_1 + xi_1, ..., W_{t-1} + xi_{t-1}, and the spread of g_t, a gradient at unperturbed
    weights, about them is what counts.
 2. Write D(w, z) = E l(w + xi_T, z) - l(w, z) for what the noise does to the evaluation loss on example z. The gap of
    W_T is the gap of W_T + xi_T, plus E[D(W_T, S) - D(W_T, S')] with a fresh sample S': the gap in sharpness. Its

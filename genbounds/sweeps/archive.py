@@ -92,7 +92,8 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         intact = table_sha256(values, arrays) == sha256
     except Exception as error:  # a damaged zip raises nearly anything
         raise ArchiveError(
-            f"{path.name} must be an archive written by genbounds, got: {error}. Fetch or compute it again."
+            f"{path.name} must be an archive written by genbounds, got another file or a damaged one "
+            f"({type(error).__name__}). Fetch or compute it again."
         ) from error
     if not intact:
         raise ArchiveError(

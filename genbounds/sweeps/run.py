@@ -2,7 +2,8 @@
 
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,8 @@ class _Failure:
 def run(tasks: Iterable[Task], *, store: Store | None = None, executor: Executor | None = None) -> Iterator[Outcome]:
     """Run tasks, and yield their outcomes as they come: first what the store has, then what is computed.
 
-    Results depend on the tasks alone, not on the executor, the number of its workers or the order in which they finish.
+    Results depend on the tasks alone, not on the executor, the number of its workers or the order in which they finish:
+    each call gets copies of its arguments, arrays in native byte order and C order.
     Each is stored before it is yielded, so that an interrupted run, started again, computes what is missing. If a
     task fails, those that have not begun are dropped, those that run are waited for and kept, and then it raises.
 
@@ -96,9 +98,13 @@ def run(tasks: Iterable[Task], *, store: Store | None = None, executor: Executor
 
 def _call(task: Task) -> dict[str, Any] | _Failure:
     """Run one task, wherever this is."""
+    # Its own copies, of one layout: what a function changes in place reaches no other task here, as in a process of its
+    # own, and sums do not depend on strides.
+    arguments = deepcopy(dict(task.arguments))
+    arrays = {name: np.array(array, array.dtype.newbyteorder("="), order="C") for name, array in task.arrays.items()}
     try:
-        return _table(task.resolve()(**task.arguments, **task.arrays, seed=task.seed))
-    except Exception as error:
+        return _table(task.resolve()(**arguments, **arrays, seed=task.seed))
+    except (Exception, SystemExit) as error:
         return _Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
@@ -128,7 +134,11 @@ def _submitted(tasks: list[Task], store: Store | None, executor: Executor) -> It
     failure: TaskError | None = None
     try:
         for task in tasks:
-            pending[executor.submit(_call, task)] = task
+            try:
+                pending[executor.submit(_call, task)] = task
+            except BrokenExecutor as error:
+                failure = TaskError(f"task {task} could not be begun: {type(error).__name__}: {error}")
+                break
         while pending:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 task = pending.pop(future)

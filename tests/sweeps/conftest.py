@@ -18,6 +18,16 @@ def total(x, seed):
     return {"total": float(x.sum())}
 
 
+def change(x, items, seed):
+    x += 1
+    items.append(0)
+    return {"total": float(x.sum()), "items": len(items), "order": x.flags.c_contiguous, "native": x.dtype.isnative}
+
+
+def leave(seed):
+    raise SystemExit(7)
+
+
 def fail(number, seed):
     if number == 2:
         raise OSError("no such luck")

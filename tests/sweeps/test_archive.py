@@ -76,7 +76,7 @@ def test_an_edit_that_keeps_the_zip_sound_is_noticed(tmp_path):
 
 def test_nothing_is_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", header=np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ArchiveError, match="allow_pickle"):
+    with pytest.raises(ArchiveError, match=r"damaged one \(ValueError\)"):
         read_archive(tmp_path / "a.npz")
 
 
@@ -88,8 +88,9 @@ def test_other_files_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "e.npz", "w") as archive:
         archive.writestr("header.npy", "no array")
     for path in tmp_path.iterdir():
-        with pytest.raises(ArchiveError, match="must be an archive written by genbounds"):
+        with pytest.raises(ArchiveError, match="must be an archive written by genbounds") as caught:
             read_archive(path)
+        assert "pickle" not in str(caught.value)  # NumPy advises to load such files unsafely
     with pytest.raises(FileNotFoundError):
         read_archive(tmp_path / "none.npz")
 

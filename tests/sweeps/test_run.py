@@ -181,6 +181,28 @@ def test_errors_that_cannot_travel_and_workers_that_die(work):
             list(run([Task("sweep_work:odd", {})], executor=executor))
         with pytest.raises(TaskError, match="BrokenProcessPool"):
             list(run([Task("sweep_work:die", {})], executor=executor))
+        with pytest.raises(TaskError, match="could not be begun: BrokenProcessPool"):
+            list(run(draws(), executor=executor))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_function_that_leaves_the_program_has_failed(work, workers):
+    with open_executor(workers) as executor, pytest.raises(TaskError, match="SystemExit: 7"):
+        list(run([Task("sweep_work:leave", {})], executor=executor))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_function_changes_in_place_reaches_no_other_task(work, workers):
+    """Two tasks that share memory and a list, the second a view that is neither in C order nor native."""
+    shared, items = np.zeros((4, 6)), [1]
+    views = [shared, shared.T[::2].view(">f8")]
+    with open_executor(workers) as executor:
+        tasks = [Task("sweep_work:change", {"items": items}, {"x": view}) for view in views]
+        found = {outcome.task.id: outcome.result for outcome in run(tasks, executor=executor)}
+    wanted = [{"total": total, "items": 2, "order": True, "native": True} for total in (24.0, 12.0)]
+    assert [found[task.id] for task in tasks] == wanted
+    assert not shared.any()
+    assert items == [1]
 
 
 @pytest.mark.parametrize(

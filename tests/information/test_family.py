@@ -1,8 +1,10 @@
 """The family of bounds of one record: what enters, exact coverage of all rows at once, identities, and refusals."""
 
+import dataclasses
 import itertools
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -62,6 +64,31 @@ def test_every_theorem_of_the_conditional_family_enters():
         "wang_mao_interpolation",
     } <= names
     assert not names & {"steinke_zakynthinou", "haghifam_individual", "xu_raginsky", "haghifam_leave_one_out"}
+
+
+def test_theorems_of_other_packages_do_not_enter(monkeypatch):
+    """The largest information of all pairs bounds the gap, but a limit of averages is none for it."""
+    own = get("information.wang_mao_differences")
+
+    def largest(ld_cmi):
+        return np.sqrt(2 * np.max(ld_cmi, axis=-1))
+
+    largest.__module__ = "elsewhere.bounds"
+    foreign = dataclasses.replace(own, name="elsewhere.largest", function=largest)
+    monkeypatch.setitem(applicable.__globals__, "catalogue", lambda: {own.name: own, "f": foreign})
+    assert list(applicable(NAMES)) == [own.name]
+
+
+def test_rounding_of_graded_losses_stays_on_the_safe_side():
+    """Mean losses in floating point may be below those of the rational losses: Observations.error covers that."""
+    levels = np.arange(11) / 11
+    masks = pairs_of_masks(1, 40, 49)
+    losses = np.random.default_rng(0).choice(levels, (*masks.shape, 2))
+    seen = observe(masks, None, losses, levels=levels)
+    train = np.where(masks == 1, losses[..., 1], losses[..., 0])
+    exact = [sum(map(Fraction, row.tolist())) / 49 for row in train[0]]
+    errors = [value - Fraction(float(found)) for value, found in zip(exact, seen.risks[0][0], strict=True)]
+    assert 0 < max(errors) <= Fraction(seen.error)
 
 
 @pytest.mark.parametrize("name", THEOREMS)
@@ -292,6 +319,7 @@ def test_a_row_is_found_by_either_name(told):
         ({"delta": math.nan}, "delta must be"),
         ({"permutations": 1}, "permutations must be a whole number of at least 2"),
         ({"points": 0}, "points must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from genbounds.information import (
     UpperLimit,
+    draw_masks,
     information_limits,
     mean_limit,
     population_gap_limit,
@@ -308,6 +309,18 @@ def test_the_population_step_covers(failing):
 def test_masks_of_another_design_are_refused(masks, design, message):
     with pytest.raises(ValueError, match=message):
         check_masks(masks, design)
+
+
+def test_trainings_that_repeat_are_not_taken_for_new_ones():
+    """The same record twice, its pairs the other way round, or one set of masks for all supersamples."""
+    masks = draw_masks(10, 60, seed=0)[None]
+    other = draw_masks(10, 60, seed=1)[None]
+    for design in ("pairs", "independent"):
+        assert check_masks(np.concatenate([masks, other], axis=1)[:, :: 1 + (design == "independent")], design).any()
+        for table in (np.concatenate([masks, masks], axis=1), np.concatenate([masks, 1 - masks]), masks.repeat(2, 0)):
+            with pytest.raises(ValueError, match=r"masks must be drawn anew .* got one twice"):
+                check_masks(table, design)
+    check_masks(np.tile(draw_masks(10, 3, seed=0)[None], (2, 1, 1)))  # of so few pairs, chance repeats them
 
 
 def test_balance_without_pairs_is_no_design():

@@ -25,7 +25,7 @@ from genbounds.information.estimation.families import Family, Growth, Row
 from genbounds.information.estimation.limits import Design, mean_limit, population_gap_limit, population_risk_limit
 from genbounds.information.estimation.observations import INFORMATIONS, Observations, observe
 from genbounds.numerics.checks import confidence, count
-from genbounds.numerics.rounding import mean_up, round_up
+from genbounds.numerics.rounding import mean_up
 from genbounds.theorems import Free, Theorem, catalogue
 from genbounds.theorems.quantities import GAP, RISK, SUPERSAMPLE_GAP, SUPERSAMPLE_RISK
 
@@ -44,6 +44,9 @@ _TRIED = 1 / (1 + np.exp(-np.linspace(-7.0, 7.0, 71)))
 def applicable(names: Iterable[str]) -> dict[str, tuple[Theorem, str]]:
     """Return the theorems that quantities of a record suffice for.
 
+    Only those of this package: they grow with their arguments and depend on single pairs through averages of concave
+    functions, which is tested one by one. A theorem of another package may not, and then limits do not make it a bound.
+
     Parameters
     ----------
     names : iterable of str
@@ -60,7 +63,8 @@ def applicable(names: Iterable[str]) -> dict[str, tuple[Theorem, str]]:
         free = {parameter.name for parameter in theorem.parameters if isinstance(parameter, Free)}
         informations = at_hand.intersection(theorem.arguments)
         others = set(theorem.arguments) - informations - free
-        if theorem.quantity in _BOUNDS and len(informations) == 1 and others <= {"train_risk", "squared_differences"}:
+        own = theorem.function.__module__.startswith("genbounds.") and theorem.quantity in _BOUNDS
+        if own and len(informations) == 1 and others <= {"train_risk", "squared_differences"}:
             found[name] = (theorem, informations.pop())
     return dict(sorted(found.items(), key=lambda item: (_BOUNDS[item[1][0].quantity], item[0])))
 
@@ -179,9 +183,11 @@ def family(
     Notes
     -----
     A theorem enters by its arguments: one information among those a record supplies, and nothing else but the train
-    risk, the squared differences of losses and free parameters. All of these theorems grow with their arguments and
-    depend on single pairs through averages of concave functions, which is the sense in which `information_limits`
-    bounds information.
+    risk, the squared differences of losses and free parameters; see `applicable`.
+
+    The number of trainings is fixed before any is looked at, and they stand in the order in which they were drawn: the
+    first third of the pairs decides how the others are used. Who adds trainings until a limit pleases, or reorders
+    them, has looked more than once, and delta is for once.
 
     Examples
     --------
@@ -207,7 +213,7 @@ def family(
         )
     )
     supersamples, trainings, n = seen.masks.shape
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(int(count("seed", seed, minimum=0)))
     spread = _resampled(seen, replicates, generator)
 
     units = trainings // seen.unit
@@ -249,16 +255,17 @@ def family(
 
     for told in (plugged, spread):
         told["gap"] = told["ghost_risk"] - told["train_risk"]
-    train, ghost = (np.minimum(risks, 1.0) for risks in seen.risks)
-    half = mean_limit((1 + ghost - train) / 2, delta, design)
+    train, ghost = seen.risks
+    middle = np.minimum((1 + ghost - train) / 2 + seen.error, 1.0)
+    half = mean_limit(np.maximum(middle, 0.0), delta, design)
     return Family(
         rows=tuple(rows),
         **{
             name: _estimate(plugged[name][-1], spread[name], level, supersamples * trainings, _RESAMPLED)
             for name in ("train_risk", "ghost_risk", "gap")
         },
-        ghost_risk_limit=mean_limit(ghost, delta, design),
-        gap_limit=UpperLimit(float(round_up(2 * (float(half) - 0.5), 2)), delta, half.method),
+        ghost_risk_limit=mean_limit(np.minimum(ghost + seen.error, 1.0), delta, design),
+        gap_limit=UpperLimit(float(np.nextafter(2 * np.float64(half) - 1, 1.0)), delta, half.method),
         growth=Growth(tuple(sizes.tolist()), tuple(plugged["gap"].tolist()), estimates, certified, floors),
         supersamples=supersamples,
         trainings=trainings,

@@ -13,6 +13,11 @@ on its partner of the other. ``"independent"``: all masks are independent and un
 draws are independent. Masks that are balanced in another way are neither: given U_i, trainings would depend on one
 another. The trainings' own randomness must be independent from pair to pair (from training to training).
 
+What the masks show of this is checked: that they come in pairs, and that none is repeated where chance would not. Not
+what a record cannot show: that masks were uniform and drawn before the trainings, that trainings depend on the mask
+only through the examples it names and not on one another, that all trainings were kept, in the order of their masks,
+and their number settled beforehand.
+
 Two ways, both used:
 
 * Couplings. The two trainings of a pair couple p_i0 and p_i1, so that q_i = P(they differ at i) >= TV(p_i0, p_i1), and
@@ -52,6 +57,9 @@ __all__ = [
     "units",
 ]
 
+#: Masks that repeat though chance does so with a probability below 2^-40 are copies.
+_CERTAIN = 40
+
 #: How masks were drawn; see the module.
 Design: TypeAlias = Literal["pairs", "independent"]
 
@@ -74,7 +82,8 @@ def check_masks(masks: ArrayLike, design: Design = "pairs") -> NDArray[np.int8]:
     Raises
     ------
     ValueError
-        If a mask is not binary, the shape is another, or the design is not the one named.
+        If a mask is not binary, the shape is another, the design is not the one named, or masks of so many pairs repeat
+        that they cannot have been drawn independently.
     """
     table = np.asarray(masks)
     if table.ndim != 3 or 0 in table.shape or table.dtype.kind not in "biuf" or not np.isin(table, (0, 1)).all():
@@ -85,10 +94,19 @@ def check_masks(masks: ArrayLike, design: Design = "pairs") -> NDArray[np.int8]:
     if design not in {"pairs", "independent"}:
         raise ValueError(f"design must be 'pairs' or 'independent', got {design!r}. Say how the masks were drawn.")
     table = table.astype(np.int8)
+    n = table.shape[2]
     if design == "pairs" and (table.shape[1] % 2 or np.any(table[:, ::2] + table[:, 1::2] != 1)):
         raise ValueError(
             "masks must be pairs U, 1 - U, one after the other, for the design 'pairs', got others. "
             "Pass design='independent' if every mask was drawn independently."
+        )
+    drawn = table[:, ::2].reshape(-1, n) if design == "pairs" else table.reshape(-1, n)
+    # A mask and its complement split the pairs in the same way.
+    different = len(np.unique(np.packbits(drawn ^ drawn[:, :1], axis=1), axis=0))
+    if different < len(drawn) and n - 1 >= 2 * math.log2(len(drawn)) + _CERTAIN:
+        raise ValueError(
+            "masks must be drawn anew for every pair of trainings and every supersample, got one twice, which chance "
+            "does not explain. Drop trainings that repeat others, and give each supersample masks of its own."
         )
     return table
 

@@ -113,6 +113,11 @@ class Observations:
         return laws.sum(axis=-1) @ self.levels, laws.sum(axis=-2) @ self.levels
 
     @property
+    def error(self) -> float:
+        """More than rounding changes any of the `risks`, or half of their difference."""
+        return 4 * len(self.levels) * float(np.finfo(np.float64).eps)
+
+    @property
     def unit(self) -> int:
         """Trainings that are drawn together."""
         return 2 if self.design == "pairs" else 1
@@ -214,7 +219,7 @@ class Observations:
         """
         share = delta / (len(self.symbols) + 2)
         laws = pooled_laws(self.codes, self.masks, len(self.levels))
-        train = mean_limit(np.minimum(self.risks[0], 1.0), share, self.design)
+        train = mean_limit(np.minimum(self.risks[0] + self.error, 1.0), share, self.design)
         pooled = membership_limits(laws, self.levels, share, self.design)
         limits = {name: np.asarray(limit) for name, limit in pooled.items()} | {"train_risk": np.asarray(train)}
         for name, (seen, sense) in INFORMATIONS.items():

@@ -21,6 +21,11 @@ class Supersamples:
 
     In a pair (example 0, example 1) each training sees the one that its mask names; the other is the ghost.
 
+    A record is a report, not a proof. Its fingerprint tells a damaged file, not a forged one: who edits it can write a
+    new fingerprint. What contradicts itself is refused when bounds are computed: masks of another design or used twice,
+    two losses for one prediction. That trainings took place, that none was left out, and that the seeds and settings of
+    its provenance are those used, only running them again tells.
+
     Parameters
     ----------
     masks : ndarray of int, shape (k1, k2, n)

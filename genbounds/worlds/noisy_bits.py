@@ -177,6 +177,20 @@ class NoisyBits:
         """E[L_mu(W_T) - L_S(W_T)], at least 0."""
         return float(0.5 - self._wrong().mean())
 
+    @property
+    def linear_gap(self) -> float:
+        """E[L_mu(W_T) - L_S(W_T)] for the evaluation loss -w z: the mean of E W_T Z_i over the bits."""
+        return float(self._forms[0][-1, : self.n].mean())
+
+    @property
+    def output_variance(self) -> float:
+        """Variance of W_T, also the squared sub-Gaussian parameter of -W' z' for an independent bit.
+
+        By symmetry E exp(t W' z') = E exp(t W'); W' is a sum of independent multiples of bits and of normal variables,
+        and cosh(a) <= exp(a^2 / 2).
+        """
+        return float(np.square(self._forms[0][-1]).sum())
+
     def _entropy(self, rows: NDArray[np.bool_]) -> float:
         """Differential entropy of W_T over some of the samples, by quadrature."""
         means, deviation = self._output()
@@ -190,7 +204,7 @@ class NoisyBits:
     @cached_property
     def mutual_information(self) -> float:
         """I(S; W_T) in nats; the noise must not be 0."""
-        noise = 0.5 * np.log(2 * np.pi * np.e) + np.log(self._output()[1])
+        noise = 0.5 * (1 + np.log(2 * np.pi)) + np.log(self._output()[1])
         return float(self._entropy(np.ones(len(self._samples), dtype=bool)) - noise)
 
     @cached_property

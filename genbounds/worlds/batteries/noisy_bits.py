@@ -1,16 +1,46 @@
 """Problems of training on fair bits that bounds along a path are attacked with: some nearly tight, some generic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations, product
 
 import numpy as np
 
+from genbounds.theorems import Assumption
 from genbounds.theorems.quantities import GAP
 from genbounds.worlds.noisy_bits import NoisyBits
 from genbounds.worlds.problems import Problem, problems
 
-__all__ = ["random_batches_problem"]
+__all__ = ["linear_loss_problem", "random_batches_problem"]
+
+_UNBOUNDED = frozenset({Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.ZERO_ONE_LOSS})
+#: What depends on the evaluation loss, or asks for a loss that is sub-Gaussian for each output.
+_OF_THE_LOSS = {"sigma", "sharpness_gap", "mutual_information", "individual_information", "weighted_differences"}
+
+
+def linear_loss_problem(world: NoisyBits, problem: Problem, virtual_scales: Sequence[float] = ()) -> Problem:
+    """Return a problem of noisy bits judged by the loss -w z: with it bounds along a path are nearly attained.
+
+    The sign of W_T keeps no more than 2 / pi of a small signal; W_T itself keeps all.
+
+    Parameters
+    ----------
+    world : NoisyBits
+        The world.
+    problem : Problem
+        What bounds take with the loss of the sign: all that is not about the loss is kept.
+    virtual_scales : sequence of float
+        Standard deviations of the virtual noise, if there is any. On average it does nothing to a linear loss.
+
+    Returns
+    -------
+    Problem
+        sigma belongs to the output, perturbed if noise is virtual, and an independent bit.
+    """
+    variance = world.output_variance + float(np.square(virtual_scales).sum())
+    kept = {name: value for name, value in problem.quantities.items() if name not in _OF_THE_LOSS}
+    quantities = kept | {"sigma": np.sqrt(variance)} | ({"sharpness_gap": 0.0} if virtual_scales else {})
+    return Problem(f"{problem.name}, linear loss", quantities, {GAP: world.linear_gap}, _UNBOUNDED)
 
 
 def random_batches_problem(n: int, size: int, eta: float, s: float, steps: int) -> Problem:
@@ -48,10 +78,32 @@ def random_batches_problem(n: int, size: int, eta: float, s: float, steps: int) 
     return Problem(name, quantities, {GAP: float(np.mean([world.gap for world in worlds]))})
 
 
+def _linear() -> Iterator[Problem]:
+    full = NoisyBits.full_batch
+    for world in (
+        full(1, (0.01,), (1.0,)),
+        full(12, (0.05,) * 3, (1.0,) * 3),
+        NoisyBits(4, ((0, 1), (2, 3)), (0.02, 0.02), (1.0, 1.0)),
+        full(3, (0.5,) * 4, (0.7,) * 4, 1.0),
+    ):
+        labels = tuple(sorted(set(world.batches)).index(batch) for batch in world.batches)
+        yield linear_loss_problem(
+            world, world.problem(f"{world.n} noisy bits, {world.steps} steps", batch_indices=labels)
+        )
+    for world, scales in (
+        (full(1, (1.0,), (0.0,)), (20.0,)),
+        (full(3, (0.5,) * 3, (0.0,) * 3, 1.0), (0.3,) * 3),
+        (NoisyBits(5, ((0,), (1,), (2,)), (0.3,) * 3, (0.0,) * 3, 0.5), (0.2, 0.3, 0.4)),
+    ):
+        problem = world.virtual_problem(f"{world.n} bits, {world.steps} steps, virtual noise", scales)
+        yield linear_loss_problem(world, problem, scales)
+
+
 @lru_cache(maxsize=1)
 def _entered() -> tuple[Problem, ...]:
     full = NoisyBits.full_batch
     return (
+        *_linear(),
         full(1, (0.01,), (1.0,)).problem("one noisy bit, one small step", batch_indices=(0,)),
         full(1, (0.05,) * 10, (1.0,) * 10).problem("one noisy bit, 10 small steps", batch_indices=(0,) * 10),
         full(1, (0.25,) * 300, (1.0,) * 300).problem("one noisy bit, 300 steps", batch_indices=(0,) * 300),

@@ -209,6 +209,27 @@ def test_the_predictor_of_the_mask_is_bayes():
         assert within(np.array(shown)[:, t], expected[t])
 
 
+def test_the_predictor_of_the_mask_step_by_step():
+    """Two batches in turn, and likelihoods written out: the mean of a step if the ghost had been trained on instead."""
+    generator, eta, s = torch.Generator().manual_seed(0), 0.1, 0.1
+    own, ghosts = torch.randn((2, 6, 1), generator=generator, dtype=torch.float64)
+    model = Point(1)
+    meter = TrajectoryMeter(model, squared, own, own, sigma=0.5, ghosts=(ghosts, ghosts))
+    optimizer = Langevin(model.parameters(), lr=eta, noise_scale=s, seed=1)
+    odds, expected = np.zeros(6), []  # log odds of what was trained on
+    for step in range(10):
+        batch, before = [3 * (step % 2) + i for i in range(3)], model.weight.item()
+        train(model, meter, [batch], optimizer, squared)
+        gradients, others = (2 * (before - values.numpy()[:, 0]) for values in (own, ghosts))
+        expected.append(np.mean([(others[i] - gradients[i]) ** 2 / (1 + np.exp(odds[i])) ** 2 for i in batch]))
+        mean = before - eta * gradients[batch].mean()
+        for i in batch:
+            else_mean = mean - eta * (others[i] - gradients[i]) / 3
+            odds[i] += ((model.weight.item() - else_mean) ** 2 - (model.weight.item() - mean) ** 2) / (2 * s**2)
+    assert meter.record.weighted_differences == pytest.approx(np.array(expected), rel=1e-9)
+    assert np.abs(odds).max() > 1
+
+
 def test_float32_weights_pass_and_everything_is_repeatable():
     found = []
     for _ in range(2):

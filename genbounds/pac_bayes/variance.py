@@ -7,7 +7,7 @@ For a 0-1 loss nothing is gained over `pac_bayes.seeger_xi`, which then knows th
 bounds are for losses between 0 and 1, such as a bounded cross-entropy, and for differences of losses.
 """
 
-from math import ceil, log2, sqrt
+from math import ceil, e, log2, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,7 +137,7 @@ def tolstikhin_seldin(risk: ArrayLike, variance: ArrayLike, kl: ArrayLike, n: Ar
     n = count("n", n, 2, "A variance needs two examples.")
     delta = confidence("delta", delta)
     log_inverse = np.log(2) - np.log(delta)
-    size_1 = 1 + _first_power(np.sqrt((np.e - 2) * n / (4 * log_inverse)))
+    size_1 = 1 + _first_power(np.sqrt((e - 2) * n / (4 * log_inverse)))
     size_2 = _first_power(0.5 + 0.5 * np.sqrt(1 + (n - 1) / log_inverse))
 
     def smallest(size: NDArray[np.intp], values: Float64) -> NDArray[np.float64]:

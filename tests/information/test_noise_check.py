@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from genbounds.information.langevin.noise_check import NoiseCheck, NoiseError
 
@@ -67,6 +68,22 @@ def test_a_parameter_without_noise_is_refused_however_small():
     with pytest.raises(NoiseError, match=r"got 0 times as much in bias \(accepted: .*, over 60 coordinates"):
         check.raise_if_refused()
     assert check.scale == pytest.approx(1, rel=2e-3)
+
+
+@pytest.mark.parametrize("checks", [1, 2])
+@pytest.mark.parametrize(("names", "share"), [(("w",), 1.0), (("w", "b", "c"), 1 / 6)])
+def test_the_range_accepted_is_that_of_chi_squared(checks, names, share):
+    """A third of what the k-th check spends, two sides; one of three parameters has a sixth of it, the whole a half."""
+    tail, freedom = 0.2 / (checks * (checks + 1)) / 6 * share, 4 * 50
+    for end in (chi2.ppf(tail, freedom), chi2.isf(tail, freedom)):
+        for factor, wanted in ((0.999, end < freedom), (1.001, end > freedom)):
+            # Where there are several, the others make up for what this one has too much or too little.
+            squares = [end * factor, *[freedom + (freedom - end) / 2] * (len(names) - 1)]
+            check = NoiseCheck(0.2, names)
+            for _ in range(50):
+                check.add(np.array(squares) / 50, [4] * len(names), math.nan, math.nan)
+            check.checks = checks - 1
+            assert refused(check) == wanted
 
 
 def test_the_level_is_kept_with_many_parameters():

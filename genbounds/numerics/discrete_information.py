@@ -21,6 +21,12 @@ __all__ = [
 
 def _joint_and_product(joint: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     joint = unit_interval("joint", joint, "Pass probabilities.")
+    sums = joint.sum(axis=(-2, -1)) if joint.ndim > 1 else np.nan
+    if not np.all(np.abs(sums - 1) <= 1e-9):
+        raise ValueError(
+            f"joint must be tables (..., x, y) that add up to 1, got shape {joint.shape} with a sum of "
+            f"{np.ravel(sums)[np.argmax(np.abs(np.ravel(sums) - 1))].item()!r}. Divide counts by their number."
+        )
     return joint, joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
 
 
@@ -46,6 +52,11 @@ def mutual_information(joint: ArrayLike) -> Float64:
     float or ndarray, shape (...)
         Mutual information in nats, at least 0, with an absolute error of about 1e-16.
 
+    Raises
+    ------
+    ValueError
+        If a number is no probability, or the numbers of a table do not add up to 1.
+
     Examples
     --------
     >>> float(mutual_information([[0.5, 0.0], [0.0, 0.5]]).round(12))  # ln 2
@@ -68,6 +79,11 @@ def lautum_information(joint: ArrayLike) -> Float64:
     float or ndarray, shape (...)
         Lautum information in nats, at least 0; infinite where something impossible is possible for each part alone.
 
+    Raises
+    ------
+    ValueError
+        If a number is no probability, or the numbers of a table do not add up to 1.
+
     Examples
     --------
     >>> float(lautum_information([[0.375, 0.125], [0.125, 0.375]]).round(12))  # -ln(3/4)/2
@@ -89,6 +105,11 @@ def total_variation_from_product(joint: ArrayLike) -> Float64:
     -------
     float or ndarray, shape (...)
         Total variation, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a number is no probability, or the numbers of a table do not add up to 1.
 
     Examples
     --------

@@ -119,6 +119,13 @@ def test_orders_that_are_none_are_refused(alpha):
         sibson_information([1.0], [[1.0]], alpha)
 
 
+@pytest.mark.parametrize("measure", [mutual_information, lautum_information, total_variation_from_product])
+@pytest.mark.parametrize("table", [[[0.5, 0.5], [0.5, 0.5]], [[[0.5, 0.5]], [[0.25, 0.25]]], [0.5, 0.5], 0.5, [[]]])
+def test_a_joint_law_is_a_table_that_adds_up_to_1(measure, table):
+    with pytest.raises(ValueError, match=r"joint must be tables .* that add up to 1, got shape"):
+        measure(table)
+
+
 def test_a_channel_has_rows_that_add_up_to_1():
     for measure in (maximal_leakage, lambda channel: sibson_information([0.5, 0.5], channel, 2.0)):
         with pytest.raises(ValueError, match=r"channel must be rows that add up to 1, got the sum .*0\.9"):

@@ -68,7 +68,9 @@ def _tables(counts: ArrayLike) -> NDArray[np.float64]:
 
 
 def _information(tables: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(mutual_information(tables / np.maximum(tables.sum(axis=(-2, -1), keepdims=True), 1.0)))
+    total = tables.sum(axis=(-2, -1), keepdims=True)
+    nothing = np.full(tables.shape, 1 / np.prod(tables.shape[-2:]))  # left after the only observation: no information
+    return np.asarray(mutual_information(np.divide(tables, total, out=nothing, where=total > 0)))
 
 
 def _correction(tables: NDArray[np.float64]) -> NDArray[np.float64]:

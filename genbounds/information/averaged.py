@@ -23,7 +23,7 @@ __all__ = ["hellstrom_durisi_averaged", "wang_mao_differences_averaged", "wang_m
 
 #: What these bounds average over, and their conditions.
 ALL_SUPERSAMPLES = "supersamples, masks and the algorithm's randomness"
-AVERAGED = (Assumption.IID, Assumption.GHOSTS_UNSEEN, *CONDITIONS)
+AVERAGED = (Assumption.IID_SUPERSAMPLE, Assumption.GHOSTS_UNSEEN, *CONDITIONS)
 
 
 @theorem(

@@ -118,6 +118,9 @@ class Assumption(Enum):
         "The output was drawn from the law that is proportional to a prior, fixed without looking at the n examples, "
         "times exp(-inverse temperature * average loss on them), exactly and in the loss that the gap is one of."
     )
+    IID_SUPERSAMPLE = (
+        "All 2n examples of the supersample are drawn independently from the distribution on which the risk is stated."
+    )
     FAIR_MASK = (
         "Which example of each pair is trained on was decided by a fair coin of its own, independent of the pairs and "
         "of everything else."

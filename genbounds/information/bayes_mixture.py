@@ -11,11 +11,9 @@ free is E_q. Every example meets networks of its own, drawn afresh (`genbounds.m
 gives as many independent values as there are examples. Still:
 
 * Log-loss is not bounded, so an average over draws with its standard error is an *estimate*; no number of draws makes
-it
-  a bound.
+  it a bound.
 * With smoothing s every model's probabilities are mixed with s parts of the uniform law on C classes. These models form
-a
-  Bayes mixture too, of the same prior, and their log-loss is at most ln(C / s). For it there is a true upper limit,
+  a Bayes mixture too, of the same prior, and their log-loss is at most ln(C / s). For it there is a true upper limit,
   which fails with probability at most delta over the draws, for all widths together (betting, `genbounds.numerics`).
 
 The prior has to be fixed without the examples: around zero or around the initial weights, with a scale that was not

@@ -44,13 +44,13 @@ def wasserstein1_normal(mean_q: ArrayLike, scale_q: ArrayLike, mean_p: ArrayLike
     >>> round(float(wasserstein1_normal(0.0, 2.0, 0.0, 1.0)), 12) == round(math.sqrt(2 / math.pi), 12)  # a stretch
     True
     """
-    means = [np.asarray(mean, dtype=np.float64) for mean in (mean_q, mean_p)]
+    means = [np.asarray(mean) for mean in (mean_q, mean_p)]
     scales = [nonnegative(name, value) for name, value in (("scale_q", scale_q), ("scale_p", scale_p))]
     for name, value in zip(("mean_q", "mean_p", "scale_q", "scale_p"), means + scales, strict=True):
-        if not np.isfinite(value).all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity. Look upstream for the overflow or NaN.")
-    delta, eta = np.broadcast_arrays(np.abs(means[0] - means[1]), np.abs(scales[0] - scales[1]))
+        if value.dtype.kind not in "biuf" or not np.isfinite(value).all():
+            raise ValueError(f"{name} must be finite, got NaN, infinity or what is no real number. Look upstream for it.")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        delta, eta = np.broadcast_arrays(np.abs(means[0].astype(float) - means[1]), np.abs(scales[0] - scales[1]))
         ratio = np.where(eta > 0, delta / eta, math.inf)
         spread = eta * math.sqrt(2 / math.pi) * np.exp(-ratio * ratio / 2)
         value = np.where(delta > 0, spread + delta * erf(ratio / math.sqrt(2)), spread)

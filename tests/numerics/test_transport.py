@@ -55,6 +55,7 @@ def test_quantiles_and_transport_between_samples():
 
 
 def test_arrays_and_points():
+    assert wasserstein1_normal(1e308, 1.0, -1e308, 1.0) == np.inf
     values = wasserstein1_normal([0.0, 0.0, 5.0], [0.0, 1.0, 2.0], 0.0, [[0.0], [1.0]])
     assert values.shape == (2, 3)
     assert values[0, 0] == values[1, 1] == 0.0
@@ -66,6 +67,8 @@ def test_arrays_and_points():
     [
         ((np.nan, 1.0, 0.0, 1.0), "mean_q must be finite"),
         ((0.0, 1.0, np.inf, 1.0), "mean_p must be finite"),
+        (("1.0", 1.0, 0.0, 1.0), "mean_q must be finite"),
+        ((0.0, 1.0, 1j, 1.0), "mean_p must be finite"),
         ((0.0, -1.0, 0.0, 1.0), "scale_q must be non-negative, got -1.0"),
         ((0.0, 1.0, 0.0, np.inf), "scale_p must be finite"),
     ],

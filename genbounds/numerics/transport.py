@@ -48,7 +48,9 @@ def wasserstein1_normal(mean_q: ArrayLike, scale_q: ArrayLike, mean_p: ArrayLike
     scales = [nonnegative(name, value) for name, value in (("scale_q", scale_q), ("scale_p", scale_p))]
     for name, value in zip(("mean_q", "mean_p", "scale_q", "scale_p"), means + scales, strict=True):
         if value.dtype.kind not in "biuf" or not np.isfinite(value).all():
-            raise ValueError(f"{name} must be finite, got NaN, infinity or what is no real number. Look upstream for it.")
+            raise ValueError(
+                f"{name} must be finite, got NaN, infinity or what is no real number. Look upstream for it."
+            )
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         delta, eta = np.broadcast_arrays(np.abs(means[0].astype(float) - means[1]), np.abs(scales[0] - scales[1]))
         ratio = np.where(eta > 0, delta / eta, math.inf)

@@ -99,8 +99,9 @@ def _verdict(findings: Sequence[Finding], delta: float) -> Text:
         text.append(f"it fails with probability {worst.failure:.3g}, slack {worst.slack:.3g}.")
     return text.append(
         "P(fails): failure probability in the worst world, at most δ; bound / truth: smallest quotient, the factor by "
-        "which a constant could be wrong unnoticed; slack: bound minus truth, smallest and mean over the worlds; "
-        "place: mean place among theorems of the table in the worlds they share (for the same inputs, if with a δ).",
+        "which a theorem as a whole could be too small unnoticed; slack: bound minus truth, smallest and mean over the "
+        "worlds; place: mean place among theorems of the table in the worlds they share (for the same inputs, if with "
+        "a δ).",
         style="dim",
     )
 

@@ -49,8 +49,8 @@ class Attack:
     slack : float
         How far the bound lies above the truth on average, for the posterior or predictor that it makes look best.
     ratio : float
-        For a bound that holds on average: the smallest quotient of bound and truth; infinite where the truth is 0.
-        A constant that is wrong by more than that factor is caught.
+        For a bound that holds on average: the smallest quotient of bound and truth less what rounding is allowed;
+        infinite where the truth is 0. A theorem that is too small by more than that factor is caught.
     """
 
     world: str

@@ -88,16 +88,18 @@ def problem_attack(bound: Callable[..., Any], quantity: str, arguments: tuple[st
     Raises
     ------
     ArithmeticError
-        If the bound is not a number.
+        If the bound or the truth is not a number.
     """
     truth = np.asarray(problem.truths[quantity], dtype=np.float64)
     value = np.asarray(bound(*(problem.quantities[name] for name in arguments)), dtype=np.float64)
     if np.isnan(value).any():
         raise ArithmeticError(f"the bound must be a number in {problem.name}, got NaN.")
+    if not np.isfinite(truth).all():
+        raise ArithmeticError(f"the truth must be a number in {problem.name}, got {truth!r} for the {quantity}.")
     excess = value - truth
-    failed = bool(np.any(excess < -MARGIN * np.maximum(1.0, np.abs(truth))))
+    least = truth - MARGIN * np.maximum(1.0, np.abs(truth))  # what is above has not failed
     with np.errstate(divide="ignore", invalid="ignore"):
         # A truth next to 0 may be the rounding of 0; and a bound capped at 1 says nothing of its constants.
-        ratio = np.where((truth > MARGIN) & (value != 1), value / truth, np.inf)
+        ratio = np.where((least > 0) & (value != 1), value / least, np.inf)
     slack = float(np.average(excess, weights=problem.weights))
-    return Attack(problem.name, 0.0, float(failed), slack, float(np.min(ratio)))
+    return Attack(problem.name, 0.0, float(np.any(value < least)), slack, float(np.min(ratio)))

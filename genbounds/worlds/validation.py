@@ -45,7 +45,11 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """Smallest quotient of bound and truth, for a bound on average: what a constant may be wrong by, unnoticed."""
+        """Smallest quotient of bound and truth, for a bound on average.
+
+        A theorem that is too small as a whole, by a larger factor, is refuted. A factor in one of its terms may be
+        wrong by more: where that quotient is reached, the term may be 0.
+        """
         return min(found.ratio for found in self.attacks)
 
     @property

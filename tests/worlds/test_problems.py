@@ -76,14 +76,26 @@ def test_one_supersample_below_its_truth_is_a_failure():
     found = problem_attack(lambda width: width / 2, SUPERSAMPLE_GAP, ("width",), problem)
     assert (found.failure, found.slack, found.ratio) == (1.0, pytest.approx(0.1), pytest.approx(0.5 / 0.6))
     found = problem_attack(lambda width: width * 0.6, SUPERSAMPLE_GAP, ("width",), problem)
-    assert (found.failure, found.ratio) == (0.0, 1.0)
+    assert (found.failure, found.ratio) == (0.0, pytest.approx(1.0))
 
 
 def test_the_margin_heeds_neither_rounding_nor_caps():
     """0.5 over 0.4 tells how wrong a constant may be; 1 over 0.9 does not if the 1 is a cap, nor 1e-17 over 1e-16."""
     problem = Problem("three", {"width": np.array([0.5, 1.0, 1e-17])}, {SUPERSAMPLE_GAP: np.array([0.4, 0.9, 1e-16])})
     found = problem_attack(lambda width: width, SUPERSAMPLE_GAP, ("width",), problem)
-    assert (found.failure, found.ratio) == (0.0, 1.25)
+    assert (found.failure, found.ratio) == (0.0, pytest.approx(1.25))
+
+
+@pytest.mark.parametrize("truth", [0.5, 1e-6, 3e-12, 1.5e-12])
+def test_the_margin_is_what_an_attack_detects(truth):
+    """A bound that is smaller by just more than its margin fails; by just less, it does not."""
+    problem = Problem("small", {"width": 1.1 * truth}, {GAP: truth})
+    margin = problem_attack(lambda width: width, GAP, ("width",), problem).ratio
+    smaller, larger = (
+        problem_attack(lambda width, factor=factor: width / (margin * factor), GAP, ("width",), problem).failure
+        for factor in (1 + 1e-3, 1 - 1e-3)
+    )
+    assert (smaller, larger) == (1.0, 0.0)
 
 
 def test_slack_is_an_average_over_supersamples():
@@ -95,6 +107,13 @@ def test_slack_is_an_average_over_supersamples():
 def test_nan_is_no_bound():
     with pytest.raises(ArithmeticError, match="must be a number in here"):
         problem_attack(lambda width: width * np.nan, GAP, ("width",), Problem("here", {"width": 1.0}, {GAP: 0.0}))
+
+
+@pytest.mark.parametrize("truth", [np.nan, np.inf])
+def test_an_unknown_truth_is_no_truth(truth):
+    """No bound is below NaN: it would survive."""
+    with pytest.raises(ArithmeticError, match="the truth must be a number in here"):
+        problem_attack(lambda width: width, GAP, ("width",), Problem("here", {"width": 1.0}, {GAP: truth}))
 
 
 def test_entering_returns_the_function(monkeypatch):

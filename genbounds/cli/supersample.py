@@ -50,7 +50,8 @@ def supersample(
 
     Trains many networks, each on a random half of the same examples, and prints every bound of the family. The folder
     gets supersamples.npz (masks, predictions and losses, from which anyone computes the bounds again), family.json and
-    a figure. Interrupted, the same command goes on where it stopped; with more masks it trains what is new.
+    a figure. Interrupted, the same command goes on where it stopped; with more masks it trains what is new. The
+    certified limits hold for a number of masks that was settled beforehand, not for one at which they came out well.
 
     Parameters
     ----------
@@ -91,7 +92,8 @@ def supersample(
     out : Path
         Folder to write to.
     record : Path
-        A supersamples.npz to compute the bounds from; nothing is trained then.
+        A supersamples.npz to compute the bounds from; nothing is trained then, and of the other options only delta,
+        seed, out and json count.
     workers : int
         Processes to train in.
     dask : str
@@ -113,9 +115,11 @@ def supersample(
     from genbounds.cli.files import check_device
     from genbounds.information.estimation.family import family
     from genbounds.information.supersamples.records import Supersamples
+    from genbounds.numerics import confidence
     from genbounds.report.curve import save_figure
     from genbounds.report.family import draw_growth, family_text
 
+    confidence("delta", delta)  # before hours of training
     out.mkdir(parents=True, exist_ok=True)
     if record is not None:
         found = Supersamples.load(record)

@@ -88,9 +88,10 @@ def family_text(family: Family) -> RenderableType:
         What was measured, one table of bounds for the gap and one for the risk, and how to read them.
     """
     chance = probability(family.delta)
+    given = f"{family.supersamples} supersample{'s' if family.supersamples > 1 else ''}"
     lines = [
-        f"certified: with probability at least {chance} over masks and trainings all of these hold at once, for the "
-        f"{family.supersamples} supersamples given; the smallest of them is a bound.",
+        f"certified: with probability at least {chance} over masks and trainings, their number settled beforehand, "
+        f"all of these hold at once, for the {given} given; the smallest of them is a bound.",
         "estimate, no bound: the theorem at plug-in values; it may be below the truth. floor: the same with masks "
         "permuted among trainings, what the estimator says where there is nothing.",
         f"population: certified for the distribution of supersamples, if they were drawn independently, each with "
@@ -101,7 +102,7 @@ def family_text(family: Family) -> RenderableType:
         f"{chance}.",
     ]
     head = Text(
-        f"{family.supersamples} supersamples of {family.n:,} pairs, {family.trainings:,} trainings on each, masks "
+        f"{given} of {family.n:,} pairs, {family.trainings:,} trainings on each, masks "
         f"{'in pairs' if family.design == 'pairs' else 'independent, as declared'}.",
         style="bold",
     )

@@ -88,6 +88,7 @@ def test_a_function_and_noise(run, blobs, tmp_path):
         (("--workers", "0"), "workers must be a whole number"),
         (("--device", "nowhere"), "device must be one that torch can use"),
         (("--delta", "2"), "delta must be"),
+        (("--seed", "-1"), "seed must be a whole number of at least 0"),
         (("--record", "none.npz"), "No such file"),
     ],
 )
@@ -95,6 +96,12 @@ def test_one_sentence_for_what_cannot_be(run, blobs, tmp_path, options, complain
     code, _, err = run(*quick(blobs, tmp_path, *options))
     assert code == USAGE_ERROR
     assert complaint in " ".join(err.split())
+
+
+def test_what_is_wrong_with_delta_is_said_before_anything_is_trained(run, blobs, tmp_path):
+    code, _, err = run(*quick(blobs, tmp_path / "out", "--delta", "0"))
+    assert (code, "delta must be" in err) == (USAGE_ERROR, True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_option_is_explained():

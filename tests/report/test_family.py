@@ -48,12 +48,13 @@ def test_every_row_is_shown(told):
 def test_estimates_are_not_called_bounds(told):
     text = " ".join(shown(told).split())
     assert text.count("estimate, no bound") == 3  # the head of two tables, and the explanation
-    assert "with probability at least 0.95 over masks and trainings all of these hold at once" in text
-    assert "for the 3 supersamples given" in text
+    assert "with probability at least 0.95 over masks and trainings" in text
+    assert "their number settled beforehand, all of these hold at once, for the 3 supersamples given" in text
     assert "each with probability at least 0.925" in text
 
 
 def test_a_declared_design_is_shown_as_such(told):
+    assert shown(dataclasses.replace(told, supersamples=1)).startswith("1 supersample of 20 pairs")
     assert "masks independent, as declared" in shown(dataclasses.replace(told, design="independent"))
 
 

@@ -66,6 +66,7 @@ def issa(leakage: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
 
     A deterministic algorithm with K possible outputs leaks ln K: the union bound over them. The leakage does not grow
     under processing of W, and that of several outputs is at most the sum. Never below `esposito` at its best order.
+    Not covered: an estimate of the leakage, which no number of runs bounds from above.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def esposito(sibson: ArrayLike, n: ArrayLike, delta: ArrayLike, alpha: ArrayLike
 
     I_alpha grows with alpha from the mutual information at 1 to the leakage at infinity, and alpha / (alpha - 1) falls
     from infinity to 1: the best order lies between. Mind which information of order alpha is meant; Arimoto's and
-    Csiszár's are others.
+    Csiszár's are others. Not covered: an estimate of it.
 
     Examples
     --------

@@ -125,34 +125,48 @@ def test_private_answers_tell_no_more(epsilon, n):
     assert sibson_information(law, channel, 2.0) <= maximal_leakage(channel) <= private_leakage(epsilon, n)
 
 
-def test_private_answers_attain_the_divergence():
-    """Between two neighbouring samples: epsilon tanh(epsilon / 2), and no pair of laws with that ratio has more."""
-    epsilon = 0.8
-    p, q = responses(epsilon, 1)
-    assert private_information(epsilon, 1) == pytest.approx((p * np.log(p / q)).sum(), rel=1e-12)
+@pytest.mark.parametrize("epsilon", [0.1, 0.8, 4.0])
+def test_a_private_answer_attains_the_information(epsilon):
+    """Two examples of unequal probability, answered with the largest and smallest density ratio that privacy allows."""
+    smallest = -math.expm1(-epsilon) / epsilon  # 1 / D
+    rare = (1 - smallest) / (smallest * math.expm1(epsilon))  # P(Z = 1), so that the ratio has mean 1
+    # Many answers, each of which one of many examples makes more likely by exp(epsilon): in the limit, these two laws.
+    ratio, law = smallest * np.array([1.0, math.exp(epsilon)]), np.array([1 - rare, rare])
+    assert law @ ratio == pytest.approx(1.0)
+    assert private_information(epsilon, 1) == pytest.approx(law @ (ratio * np.log(ratio)), rel=1e-12)
+
+
+def test_no_private_channel_tells_more():
     generator = np.random.default_rng(0)
-    for _ in range(200):
-        q = generator.dirichlet(np.ones(5))
-        ratio = np.exp(generator.uniform(-epsilon, epsilon, 5))
-        p = q * ratio
-        if np.all(np.abs(np.log(p / p.sum() / q)) <= epsilon):
-            p = p / p.sum()
-            assert (p * np.log(p / q)).sum() <= private_information(epsilon, 1)
+    epsilon, closest = 1.5, 0.0
+    for _ in range(2000):
+        examples, answers = generator.integers(2, 6, size=2)
+        ratios = np.exp(epsilon * generator.integers(0, 2, (examples, answers)) * generator.random((1, answers)) ** 0.1)
+        channel = ratios * generator.dirichlet(np.ones(answers))
+        channel = channel / channel.sum(axis=1, keepdims=True)
+        strength = np.log(channel.max(axis=0) / channel.min(axis=0)).max()
+        law = generator.dirichlet(np.ones(examples))
+        if strength > 0:
+            told = mutual_information(law[:, None] * channel)
+            closest = max(closest, told / private_information(strength, 1))
+            assert told <= private_information(strength, 1)
+    assert closest > 0.7  # half of the bound would be noticed
 
 
 @given(st.floats(0.0, 30.0), st.integers(1, 10**6))
 def test_what_privacy_gives(epsilon, n):
-    assert private_information(epsilon, n) <= n * epsilon * min(1.0, epsilon / 2) * (1 + 1e-12) + 1e-300
-    with mpmath.workdps(40):
-        exact = n * mpf(epsilon) * mpmath.tanh(mpf(epsilon) / 2)
-        assert exact <= mpf(float(private_information(epsilon, n))) <= exact * (1 + mpf("1e-14")) + mpf("1e-300")
+    assert private_information(epsilon, n) <= n * epsilon * min(1.0, epsilon / 8) * (1 + 1e-12) + 1e-300
+    with mpmath.workdps(60):
+        ratio = mpf(epsilon) / -mpmath.expm1(-mpf(epsilon)) if epsilon else mpf(1)
+        exact = n * (ratio - 1 - mpmath.log(ratio) if epsilon > 1e-12 else mpf(epsilon) ** 2 / 8 * (1 - mpf("1e-20")))
+        assert exact <= mpf(float(private_information(epsilon, n))) <= exact * (1 + mpf("3e-13")) + mpf("1e-300")
     assert private_leakage(epsilon, n) >= n * epsilon
     assert private_information(np.inf, n) == private_leakage(np.inf, n) == np.inf
 
 
 def test_what_privacy_gives_at_the_ends_of_the_floats():
     with mpmath.workdps(40):
-        assert mpf(10) ** 15 * mpf(3e-162) ** 2 / 2 <= mpf(float(private_information(3e-162, 10**15))) < 5e-309
+        assert mpf(10) ** 15 * mpf(3e-162) ** 2 / 8 <= mpf(float(private_information(3e-162, 10**15))) < 2e-309
     assert private_information(1e308, 100) == private_leakage(1e308, 100) == np.inf
 
 

@@ -208,6 +208,8 @@ def hellstrom_durisi_linear(train_risk: ArrayLike, e_cmi: ArrayLike, gamma1: Arr
     assumes=CONDITIONS,
     reference="WangMao2023",
     locator="loss differences, with every linear bound at once",
+    restates="For a 0-1 loss it is the risk itself where all pairs are alike, swapping their examples changes nothing, "
+    "and no predictor errs on both.",
 )
 def sharp_ld_cmi(train_risk: ArrayLike, ld_cmi: ArrayLike) -> Float64:
     """Bound the risk by the largest value that train risk and information about the mask allow.

@@ -97,4 +97,4 @@ def private_information(epsilon: ArrayLike, n: ArrayLike) -> Float64:
         # below 1e-7 the bound epsilon^2 / 8 is as good, and does not underflow
         nats = np.where(epsilon < 1e-7, n * epsilon * (epsilon / 8), np.where(np.isinf(epsilon), np.inf, nats))
         # each deviance is right to 1e-14, and the second about squares what the first left
-        return round_up(nats.reshape(shape), 512)[()]
+        return np.reshape(round_up(nats, 512), shape)[()]

@@ -398,8 +398,9 @@ def contracted_gibbs_labels(
     """
     label = nonnegative("label_information", label_information, "Pass I(Y_i;W) in nats.")
     eta, scale = unit_interval("contraction", contraction, "Pass a contraction coefficient."), positive("sigma", sigma)
-    squared, kept, mean = scale * scale, 1 - eta, mean_up(label, 0)
+    gamma, kept, mean = positive("inverse_temperature", inverse_temperature), 1 - eta, mean_up(label, 0)
     with np.errstate(over="ignore", invalid="ignore"):  # to infinity, an upper bound; 0 times infinity is 0 here
-        half = squared * eta * positive("inverse_temperature", inverse_temperature) / label.shape[-1]
-        rest = np.where(kept > 0, 2 * squared * kept * mean, 0.0)
-        return round_up(half + np.sqrt(half * half + rest), 12)
+        half = scale * scale * eta * gamma / label.shape[-1]
+        half = np.where(eta > 0, np.maximum(half, np.finfo(np.float64).tiny), 0.0)  # what underflows is not nothing
+        rest = np.where(kept > 0, scale * np.sqrt(2 * kept) * np.sqrt(mean), 0.0)
+        return round_up(half + np.hypot(half, rest), 20)

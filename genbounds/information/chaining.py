@@ -7,6 +7,7 @@ little: describe W from coarse to fine, and let each step pay with its own lengt
 import numpy as np
 from numpy.typing import ArrayLike
 
+from genbounds.information.mutual_information import AVERAGES
 from genbounds.numerics import Float64, count, nonnegative, round_up
 from genbounds.theorems import Assumption, theorem
 from genbounds.theorems.quantities import GAP
@@ -20,7 +21,7 @@ __all__ = ["asadi"]
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over="samples and the algorithm's randomness",
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.CHAIN_OF_PARTITIONS, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="AsadiAbbeVerdu2018",
     locator="Theorem 2, for any nested partitions",

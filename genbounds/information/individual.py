@@ -13,7 +13,7 @@ I(W;Z_i) is not I(W;Z_i | the other examples), which is at least as large and su
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.information.mutual_information import legendre
+from genbounds.information.mutual_information import AVERAGES, legendre
 from genbounds.numerics import Float64, nonnegative, round_up, unit_interval
 from genbounds.numerics.checks import positive
 from genbounds.numerics.rounding import mean_up
@@ -27,8 +27,6 @@ __all__ = [
     "rodriguez_galvez_wasserstein",
 ]
 
-_AVERAGES = "samples and the algorithm's randomness"
-
 
 @theorem(
     statement=r"\left|\mathbb{E}[L_\mu(W)-L_S(W)]\right| \le \frac1n\sum_{i=1}^{n}\sqrt{2\sigma^2\, I(W;Z_i)}",
@@ -36,7 +34,7 @@ _AVERAGES = "samples and the algorithm's randomness"
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over=_AVERAGES,
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_SUB_GAUSSIAN, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="BuZouVeeravalli2020",
     locator="main theorem for sub-Gaussian losses (individual-sample mutual information)",
@@ -93,7 +91,7 @@ def bu_zou_veeravalli(individual_information: ArrayLike, sigma: ArrayLike) -> Fl
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over=_AVERAGES,
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_CUMULANTS, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="BuZouVeeravalli2020",
     locator="main theorem (individual-sample mutual information, inverse of a Legendre transform)",
@@ -153,7 +151,7 @@ def bu_zou_veeravalli_cgf(individual_information: ArrayLike, rates: ArrayLike, c
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over=_AVERAGES,
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="RodriguezGalvez2021",
     locator="Theorem 1 with the discrete metric",
@@ -209,7 +207,7 @@ def rodriguez_galvez_total_variation(total_variations: ArrayLike) -> Float64:
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over=_AVERAGES,
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_LIPSCHITZ, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="RodriguezGalvez2021",
     locator="Theorem 1",

@@ -11,8 +11,9 @@ is sqrt(L(W;Z_i) / 2), example by example; but L(W;Z_1) + ... + L(W;Z_n) may exc
 import numpy as np
 from numpy.typing import ArrayLike
 
+from genbounds.information.mutual_information import AVERAGES, BOUNDED
 from genbounds.numerics import Float64, count, nonnegative, round_up
-from genbounds.theorems import Assumption, theorem
+from genbounds.theorems import theorem
 from genbounds.theorems.quantities import GAP
 
 __all__ = ["lautum_gap"]
@@ -25,8 +26,8 @@ __all__ = ["lautum_gap"]
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over="samples and the algorithm's randomness",
-    assumes=(Assumption.INDEPENDENT_SAMPLE, Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.INFORMATION_NOT_ESTIMATED),
+    averages_over=AVERAGES,
+    assumes=BOUNDED,
     reference="PalomarVerdu2008",
     locator="definition of the lautum information; the bound is derived in the notes",
 )

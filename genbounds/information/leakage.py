@@ -11,6 +11,7 @@ Both are properties of the algorithm. Where only some samples are possible, the 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from genbounds.information.mutual_information import AVERAGES, BOUNDED
 from genbounds.numerics import Float64, confidence, count, nonnegative, round_up
 from genbounds.numerics.checks import positive
 from genbounds.theorems import Assumption, Free, theorem
@@ -18,7 +19,6 @@ from genbounds.theorems.quantities import GAP, OUTPUT_GAP
 
 __all__ = ["esposito", "issa", "issa_average"]
 
-_BOUNDED = (Assumption.INDEPENDENT_SAMPLE, Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.INFORMATION_NOT_ESTIMATED)
 _ALPHA = Free("alpha", 1.0, np.inf, "A small order has less information, a large one loses less to delta.")
 
 
@@ -27,7 +27,7 @@ _ALPHA = Free("alpha", 1.0, np.inf, "A small order has less information, a large
     formula="|L_mu(W) - L_S(W)| <= sqrt( [leakage + ln(2 / delta)] / (2n) )",
     predictor="single draw",
     quantity=OUTPUT_GAP,
-    assumes=_BOUNDED,
+    assumes=BOUNDED,
     reference="IssaEspositoGastpar2019",
     locator="bound by maximal leakage; EspositoGastparIssa2021",
 )
@@ -83,7 +83,7 @@ def issa(leakage: ArrayLike, n: ArrayLike, delta: ArrayLike) -> Float64:
     predictor="single draw",
     quantity=OUTPUT_GAP,
     uniform_over="orders alpha",
-    assumes=_BOUNDED,
+    assumes=BOUNDED,
     reference="EspositoGastparIssa2021",
     locator="bound by Sibson's mutual information, with Hoeffding's inequality",
     parameters=(_ALPHA,),
@@ -148,7 +148,7 @@ def esposito(sibson: ArrayLike, n: ArrayLike, delta: ArrayLike, alpha: ArrayLike
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over="samples and the algorithm's randomness",
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_SUB_GAUSSIAN, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="EspositoGastparIssa2021",
     locator="expected form: maximal leakage is at least the mutual information; XuRaginsky2017, Theorem 1",

@@ -23,8 +23,9 @@ from genbounds.theorems.quantities import GAP, OUTPUT_GAP, SQUARED_GAP
 
 __all__ = ["xu_raginsky", "xu_raginsky_cgf", "xu_raginsky_square", "xu_raginsky_tail"]
 
-_AVERAGES = "samples and the algorithm's randomness"
-_BOUNDED = (Assumption.INDEPENDENT_SAMPLE, Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.INFORMATION_NOT_ESTIMATED)
+#: What bounds about a sample and its output average over, and their conditions for losses in [0, 1].
+AVERAGES = "samples and the algorithm's randomness"
+BOUNDED = (Assumption.INDEPENDENT_SAMPLE, Assumption.LOSS_IN_UNIT_INTERVAL, Assumption.INFORMATION_NOT_ESTIMATED)
 _NEWTON_STEPS = 4
 
 
@@ -34,7 +35,7 @@ _NEWTON_STEPS = 4
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over=_AVERAGES,
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_SUB_GAUSSIAN, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="XuRaginsky2017",
     locator="Theorem 1; RussoZou2016 for finitely many queries",
@@ -95,7 +96,7 @@ def xu_raginsky(mutual_information: ArrayLike, n: ArrayLike, sigma: ArrayLike) -
     predictor="algorithm average",
     kind="expectation",
     quantity=GAP,
-    averages_over=_AVERAGES,
+    averages_over=AVERAGES,
     assumes=(Assumption.IID, Assumption.LOSS_CUMULANTS, Assumption.INFORMATION_NOT_ESTIMATED),
     reference="BuZouVeeravalli2020",
     locator="main theorem, in the form for the whole sample",
@@ -192,8 +193,8 @@ def legendre(information: Float64, rates: ArrayLike, cgf: ArrayLike) -> Float64:
     predictor="algorithm average",
     kind="expectation",
     quantity=SQUARED_GAP,
-    averages_over=_AVERAGES,
-    assumes=_BOUNDED,
+    averages_over=AVERAGES,
+    assumes=BOUNDED,
     reference="XuRaginsky2017",
     locator="same change of measure as Theorem 1, applied to the square; derived in the notes",
 )
@@ -258,7 +259,7 @@ def xu_raginsky_square(mutual_information: ArrayLike, n: ArrayLike) -> Float64:
     formula="|L_mu(W) - L_S(W)| <= sqrt( ln(2 / q) / (2n) ), q = min{ q : kl(delta || q) <= I(S;W) }",
     predictor="single draw",
     quantity=OUTPUT_GAP,
-    assumes=_BOUNDED,
+    assumes=BOUNDED,
     reference="XuRaginsky2017",
     locator="Theorem 3, by data processing in place of its proof",
 )

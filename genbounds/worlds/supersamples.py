@@ -91,6 +91,11 @@ class SupersampleLearning:
         return self.world.losses.T[self.points]
 
     @cached_property
+    def _steps(self) -> NDArray[np.float64]:
+        """Loss on the second example of a pair minus that on the first, shape (m, n, h)."""
+        return np.diff(self._pair_losses, axis=2)[:, :, 0]
+
+    @cached_property
     def train_risk(self) -> NDArray[np.float64]:
         """Expected average loss on the points trained on, shape (m,)."""
         total = (self.individual_kernels * self._pair_losses).sum(axis=(1, 2, 3))
@@ -105,22 +110,19 @@ class SupersampleLearning:
     @cached_property
     def gaps(self) -> NDArray[np.float64]:
         """Expected average loss on the ghosts minus that on the points trained on, with its sign, shape (m,)."""
-        steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
         kernels = self.individual_kernels
-        return ((kernels[:, :, 0] - kernels[:, :, 1]) * steps).sum(axis=(1, 2)) / (2 * self.n)
+        return ((kernels[:, :, 0] - kernels[:, :, 1]) * self._steps).sum(axis=(1, 2)) / (2 * self.n)
 
     @cached_property
     def squared_gaps(self) -> NDArray[np.float64]:
         """Expected square of average loss on the ghosts minus that on the points trained on, shape (m,)."""
-        steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
-        gaps = np.einsum("ui,mih->muh", 1 - 2 * self.masks, steps) / self.n
+        gaps = np.einsum("ui,mih->muh", 1 - 2 * self.masks, self._steps) / self.n
         return (self.kernel * gaps**2).sum(axis=(1, 2)) / len(self.masks)
 
     @cached_property
     def squared_differences(self) -> NDArray[np.float64]:
         """Expected squared difference of the losses on each pair, shape (m, n)."""
-        steps = np.diff(self._pair_losses, axis=2)[:, :, 0]
-        return (self.individual_kernels.mean(axis=2) * steps**2).sum(axis=2)
+        return (self.individual_kernels.mean(axis=2) * self._steps**2).sum(axis=2)
 
     # Information about the mask.
 

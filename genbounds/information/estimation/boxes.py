@@ -11,7 +11,7 @@ from genbounds.numerics.binomial import binomial_lower, binomial_upper
 from genbounds.numerics.checks import confidence, count
 from genbounds.numerics.rounding import round_up
 
-__all__ = ["box_limits", "log_level"]
+__all__ = ["box_limits", "corners", "log_level"]
 
 #: How far outside the limits a vertex may lie: rounding must not lose one.
 _TOLERANCE = 1e-12
@@ -49,15 +49,26 @@ def _vertices(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _corners(low: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the vertices of {p : low <= p, sum p = 1}."""
+def corners(low: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the vertices of {p : low <= p, sum p = 1}.
+
+    Parameters
+    ----------
+    low : ndarray, shape (K,)
+        Lower limits of probabilities.
+
+    Returns
+    -------
+    ndarray, shape (K, K)
+        One law a row: all that the limits leave goes to one symbol.
+    """
     return low + max(1.0 - low.sum(), 0.0) * np.eye(len(low))
 
 
 def _worst(divergence: CoinDivergence, low: NDArray[np.float64], high: NDArray[np.float64]) -> float:
     """Return the largest divergence of two laws between limits, shape (2, symbols); the last symbol is two in truth."""
     cut = low.shape[-1] <= _MOST_CUT + 1
-    first, second = (_vertices(*ends) if cut else _corners(ends[0]) for ends in zip(low, high, strict=True))
+    first, second = (_vertices(*ends) if cut else corners(ends[0]) for ends in zip(low, high, strict=True))
     shared = divergence.between(first[:, None, :-1], second[None, :, :-1])
     unseen = (first[:, None, -1] + second[None, :, -1]) * (divergence.largest / 2)
     return min(float((shared + unseen).max()) + divergence.margin, divergence.largest)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.information.estimation.boxes import log_level
+from genbounds.information.estimation.boxes import corners, log_level
 from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
 from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.information.estimation.limits import Design, units
@@ -121,8 +121,7 @@ def membership_limits(
     rest = 1.0 - units(laws, design).reshape(-1, kinds**2).T
     level = log_level(delta / kinds**2)
     low = np.maximum(np.nextafter(1.0 - betting_upper(np.minimum(round_up(rest, 2), 1.0), level), -1.0), 0.0)
-    vertices = low + max(1.0 - low.sum(), 0.0) * np.eye(kinds**2)
-    told = membership_information(np.minimum(vertices, 1.0).reshape(-1, kinds, kinds), levels)
+    told = membership_information(np.minimum(corners(low), 1.0).reshape(-1, kinds, kinds), levels)
     most = {name: 1.0 if name == "squared_differences" else COIN_DIVERGENCES["mutual"].largest for name in told}
     method = "betting limits for every pair of losses, the worst law that they allow"
     return {

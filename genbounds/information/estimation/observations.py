@@ -107,10 +107,14 @@ class Observations:
         return Observations(*parts, self.levels, symbols, self.kinds, self.design)
 
     @cached_property
+    def _laws(self) -> NDArray[np.float64]:
+        """Joint law of a train and a ghost loss in each training, the masks as they are."""
+        return pooled_laws(self.codes, self.masks, len(self.levels))
+
+    @cached_property
     def risks(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Average loss on what was trained on and on the ghosts, shape (supersamples, trainings) each."""
-        laws = pooled_laws(self.codes, self.masks, len(self.levels))
-        return laws.sum(axis=-1) @ self.levels, laws.sum(axis=-2) @ self.levels
+        return self._laws.sum(axis=-1) @ self.levels, self._laws.sum(axis=-2) @ self.levels
 
     @property
     def error(self) -> float:
@@ -218,9 +222,8 @@ class Observations:
             As `plug_in`, from above; ``squared_differences`` of shape (1,), for their average over pairs.
         """
         share = delta / (len(self.symbols) + 2)
-        laws = pooled_laws(self.codes, self.masks, len(self.levels))
         train = mean_limit(np.minimum(self.risks[0] + self.error, 1.0), share, self.design)
-        pooled = membership_limits(laws, self.levels, share, self.design)
+        pooled = membership_limits(self._laws, self.levels, share, self.design)
         limits = {name: np.asarray(limit) for name, limit in pooled.items()} | {"train_risk": np.asarray(train)}
         for name, (seen, sense) in INFORMATIONS.items():
             if seen in self.symbols:

@@ -16,6 +16,7 @@ from genbounds.version import __version__
 if TYPE_CHECKING:
     from genbounds import (
         certificates,
+        coherence,
         compression,
         information,
         models,
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "certificates",
     "certify",
+    "coherence",
     "compression",
     "information",
     "load_predictor",

@@ -13,7 +13,8 @@ from genbounds.information.estimation.estimates import Estimate
 from genbounds.information.langevin.noise_check import NoiseCheck, NoiseError
 from genbounds.information.langevin.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 from genbounds.models.guards import infer_device_and_dtype
-from genbounds.models.per_example_gradients import GradientMoments, Loss, PerExampleGradients
+from genbounds.models.per_example.chunked import ChunkedGradients, GradientMoments
+from genbounds.models.per_example.evaluation import Loss
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, nonnegative, positive
 
@@ -103,7 +104,7 @@ class TrajectoryMeter:
         seed: int = 0,
         level: float = 1e-3,
     ) -> None:
-        self.gradients = PerExampleGradients(model, loss, chunk_size)
+        self.gradients = ChunkedGradients(model, loss, chunk_size)
         self.inputs, self.targets, self.n = inputs, targets, len(inputs)
         for name, part in (("targets", targets), *(zip(("ghosts", "ghosts"), ghosts, strict=True) if ghosts else ())):
             if len(part) != self.n:

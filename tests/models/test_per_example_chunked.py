@@ -4,7 +4,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from genbounds.models.guards import ModelError
-from genbounds.models.per_example_gradients import PerExampleGradients
+from genbounds.models.per_example.chunked import ChunkedGradients
 
 
 def network(*extra):
@@ -32,7 +32,7 @@ def one_by_one(model, loss, inputs, targets):
 def test_moments_are_those_of_the_gradients_one_by_one(chunk_size):
     model, (inputs, targets) = network(nn.LayerNorm(6).double()), examples()
     rows = one_by_one(model, nn.functional.cross_entropy, inputs, targets)
-    gradients = PerExampleGradients(model, nn.functional.cross_entropy, chunk_size)
+    gradients = ChunkedGradients(model, nn.functional.cross_entropy, chunk_size)
     found = gradients.moments(gradients.parameters(), inputs, targets)
     torch.testing.assert_close(found.mean, rows.mean(dim=0))
     torch.testing.assert_close(found.variance, rows.var(dim=0).sum())  # divides by n - 1
@@ -43,7 +43,7 @@ def test_moments_are_those_of_the_gradients_one_by_one(chunk_size):
 def test_chunks_merge_without_cancellation():
     """A mean that is 10^8 times the spread: sums of squares would have lost it."""
     model = nn.Linear(1, 1, bias=False).double()
-    gradients = PerExampleGradients(model, lambda outputs, targets: (outputs[:, 0] * targets).mean(), 2)
+    gradients = ChunkedGradients(model, lambda outputs, targets: (outputs[:, 0] * targets).mean(), 2)
     targets = 1e8 + torch.arange(10, dtype=torch.float64)
     found = gradients.moments(gradients.parameters(), torch.ones(10, 1, dtype=torch.float64), targets)
     assert found.variance.item() == pytest.approx(targets.var().item(), rel=1e-9)
@@ -52,7 +52,7 @@ def test_chunks_merge_without_cancellation():
 def test_frozen_parameters_are_left_out_and_one_example_has_no_variance():
     model, (inputs, targets) = network(), examples(1)
     model[0].requires_grad_(False)
-    gradients = PerExampleGradients(model, nn.functional.cross_entropy)
+    gradients = ChunkedGradients(model, nn.functional.cross_entropy)
     found = gradients.moments(gradients.parameters(), inputs, targets)
     assert len(found.mean) == 6 * 3 + 3
     assert found.variance.isnan()
@@ -60,19 +60,19 @@ def test_frozen_parameters_are_left_out_and_one_example_has_no_variance():
         gradients.moments(gradients.parameters(), inputs[:0], targets[:0])
     model.requires_grad_(False)
     with pytest.raises(ModelError, match="require a gradient"):
-        PerExampleGradients(model, nn.functional.cross_entropy)
+        ChunkedGradients(model, nn.functional.cross_entropy)
 
 
 def test_batch_statistics_and_dropout_are_refused():
     with pytest.raises(ModelError, match=r"1 \(BatchNorm1d\) with the statistics of the batch"):
-        PerExampleGradients(network(nn.BatchNorm1d(6).double()), nn.functional.cross_entropy)
+        ChunkedGradients(network(nn.BatchNorm1d(6).double()), nn.functional.cross_entropy)
     with pytest.raises(ModelError, match="statistics of the batch"):
-        PerExampleGradients(network(nn.BatchNorm1d(6, track_running_stats=False)).eval(), nn.functional.cross_entropy)
+        ChunkedGradients(network(nn.BatchNorm1d(6, track_running_stats=False)).eval(), nn.functional.cross_entropy)
     with pytest.raises(ModelError, match=r"1 \(Dropout\) in training mode"):
-        PerExampleGradients(network(nn.Dropout(0.5)), nn.functional.cross_entropy)
+        ChunkedGradients(network(nn.Dropout(0.5)), nn.functional.cross_entropy)
     inputs, targets = examples()
     for layer in (nn.BatchNorm1d(6).double().eval(), nn.Dropout(0.5).eval(), nn.Dropout(0.0)):
-        PerExampleGradients(network(layer), nn.functional.cross_entropy).check(inputs, targets)
+        ChunkedGradients(network(layer), nn.functional.cross_entropy).check(inputs, targets)
 
 
 class Restless(nn.Module):
@@ -82,7 +82,43 @@ class Restless(nn.Module):
 
 def test_randomness_that_no_layer_shows_is_refused():
     with pytest.raises(ModelError, match="same outputs twice"):
-        PerExampleGradients(network(Restless()), nn.functional.cross_entropy).check(*examples())
+        ChunkedGradients(network(Restless()), nn.functional.cross_entropy).check(*examples())
+
+
+class Stiff(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0].cos()
+
+
+class Sine(nn.Module):
+    def forward(self, x):
+        return Stiff.apply(x)
+
+
+def test_what_vmap_cannot_do_is_done_one_by_one():
+    model, (inputs, targets) = network(Sine()), examples()
+    gradients = ChunkedGradients(model, nn.functional.cross_entropy, 4)
+    found = torch.cat(list(gradients.chunks(gradients.parameters(), inputs, targets)))
+    torch.testing.assert_close(found, one_by_one(model, nn.functional.cross_entropy, inputs, targets))
+    assert "setup_context" in gradients.why_loop
+
+
+def test_batches_by_keyword_and_losses_per_example_give_the_same():
+    model, (inputs, targets) = network(), examples()
+    rows = one_by_one(model, nn.functional.cross_entropy, inputs, targets)
+    gradients = ChunkedGradients(model, nn.CrossEntropyLoss(reduction="none"), 4, ["2.weight"])
+    blocks = list(gradients.blocks(gradients.parameters(), {"input": inputs}, targets))
+    assert [rows for rows, _, _ in blocks] == [slice(0, 4), slice(4, 8), slice(8, 11)]
+    found = torch.cat([part["2.weight"] for _, _, part in blocks])
+    torch.testing.assert_close(found.flatten(1), rows[:, 30:48])
+    losses = torch.cat([part for _, part, _ in blocks])
+    torch.testing.assert_close(losses, nn.functional.cross_entropy(model(inputs), targets, reduction="none").detach())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +131,7 @@ def test_randomness_that_no_layer_shows_is_refused():
 )
 def test_a_loss_that_is_no_average_is_refused(loss):
     with pytest.raises(ModelError, match="loss must be the average over the examples"):
-        PerExampleGradients(network(), loss).check(*examples())
+        ChunkedGradients(network(), loss).check(*examples())
 
 
 def test_everything_stays_on_one_device():
@@ -105,14 +141,14 @@ def test_everything_stays_on_one_device():
         for module in (model[0], model[2]):
             for name, value in list(module.named_parameters()):
                 setattr(module, name, nn.Parameter(torch.empty(value.shape, device="cuda")))
-        gradients = PerExampleGradients(model, nn.functional.cross_entropy, 2)
+        gradients = ChunkedGradients(model, nn.functional.cross_entropy, 2)
         parameters = gradients.parameters()
         inputs, targets = torch.empty(5, 4, device="cuda"), torch.zeros(5, device="cuda", dtype=torch.long)
-        losses = torch.func.vmap(gradients._loss_of_one, in_dims=(None, 0, 0))(parameters, inputs, targets)
-        assert losses.device.type == "cuda"
-        gradients._gradients = lambda parameters, x, y: {
-            name: torch.empty((len(x), *value.shape), device="cuda") for name, value in parameters.items()
-        }
+        assert gradients._loss(parameters, inputs, targets).device.type == "cuda"
+        gradients._by_vmap = lambda parameters, rest, x, y: (
+            torch.empty(len(x), device="cuda"),
+            {name: torch.empty((len(x), *value.shape), device="cuda") for name, value in parameters.items()},
+        )
         found = gradients.moments(parameters, inputs, targets)
         assert found.mean.device.type == found.variance.device.type == "cuda"
         assert found.mean.dtype == torch.float64

@@ -13,7 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 #: What a formula returns: a float64 scalar for scalar arguments, an array otherwise.
 Float64: TypeAlias = np.float64 | NDArray[np.float64]
 
-__all__ = ["Float64", "confidence", "count", "log_probability", "nonnegative", "positive", "unit_interval"]
+__all__ = [
+    "Float64",
+    "confidence",
+    "count",
+    "finite",
+    "log_probability",
+    "nonnegative",
+    "positive",
+    "unit_interval",
+]
 
 
 def _fail(name: str, wanted: str, values: NDArray[Any], bad: NDArray[Any], remedy: str) -> None:
@@ -59,6 +68,34 @@ def unit_interval(
     bad = (array < 0) | (array > 1)
     if bad.any():
         _fail(name, "in [0, 1]", array, bad, remedy)
+    return array
+
+
+def finite(name: str, value: ArrayLike, remedy: str = "Look for the overflow upstream.") -> NDArray[np.float64]:
+    """Return `value` as float64, any finite real number.
+
+    Parameters
+    ----------
+    name : str
+        Argument's name, for the error.
+    value : array_like
+        Values to check.
+    remedy : str
+        Next step, appended to the error.
+
+    Returns
+    -------
+    ndarray
+        The values in float64.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite.
+    """
+    array = _float64(name, value, remedy)
+    if np.isinf(array).any():
+        _fail(name, "finite", array, np.isinf(array), remedy)
     return array
 
 

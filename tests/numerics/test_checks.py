@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genbounds.numerics.checks import confidence, count, log_probability, nonnegative, positive, unit_interval
+from genbounds.numerics.checks import confidence, count, finite, log_probability, nonnegative, positive, unit_interval
 
 
 def test_good_values_come_back_in_float64() -> None:
@@ -14,6 +14,7 @@ def test_good_values_come_back_in_float64() -> None:
         (nonnegative, [0, 3, math.inf]),
         (positive, [5e-324, 3, 1e308]),
         (confidence, [1e-300, 0.5]),
+        (finite, [-1e308, 0, 5e-324]),
         (log_probability, [-math.inf, -2, 0]),
         (count, [1, 2.0, 2**53 - 1]),
     ):
@@ -38,6 +39,8 @@ def test_negative_zero_becomes_zero() -> None:
         (unit_interval, "0.1", "x must be a real number, got '0.1'"),
         (unit_interval, 0.1 + 0j, "x must be a real number"),
         (nonnegative, -0.5, "x must be non-negative, got -0.5."),
+        (finite, [0.0, -math.inf], "x must be finite, got -inf. Look for the overflow upstream."),
+        (finite, math.nan, "x must be a number, got nan."),
         (positive, 0.0, "x must be positive and finite, got 0.0."),
         (positive, [1.0, math.inf], "x must be positive and finite, got inf."),
         (confidence, 0.0, "x must be strictly between 0 and 1, got 0.0. It is the probability that the bound may fail"),

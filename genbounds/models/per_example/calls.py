@@ -1,0 +1,123 @@
+"""A call of a torch function with a measured parameter, and how the gradients of single examples come out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from genbounds.models.per_example.gradients import ExampleGradients
+
+if TYPE_CHECKING:
+    from genbounds.models.per_example.layouts import Layout
+
+__all__ = ["Call", "Form", "Rule", "Use", "traced"]
+
+#: ``form(layout, gradient, number)``: the gradients of `number` examples from the one that arrives at `Use.watched`.
+Form: TypeAlias = Callable[["Layout", Tensor, int], ExampleGradients]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call in which at least one argument is a measured tensor: a parameter, or what was made of parameters alone.
+
+    Parameters
+    ----------
+    func : callable
+        The torch function.
+    args : tuple
+        Its positional arguments.
+    kwargs : dict
+        Its keyword arguments.
+    measured : callable
+        ``measured(value)``: whether a value is a measured tensor.
+    """
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    measured: Callable[[object], bool]
+
+    def arguments(self, *names: str, **defaults: object) -> list[Any]:
+        """Return the arguments in the order of their names.
+
+        Parameters
+        ----------
+        *names : str
+            Those of the leading arguments, in order.
+        **defaults : object
+            Names and defaults of the arguments that follow. A leading one that is missing is None.
+
+        Returns
+        -------
+        list
+            Their values.
+        """
+        values = dict.fromkeys(names) | defaults
+        values |= dict(zip(values, self.args, strict=False))
+        return list((values | {k: v for k, v in self.kwargs.items() if k in values}).values())
+
+    def run(self) -> Any:
+        """Call the function with the measured tensors detached: autograd forms no gradient of them.
+
+        Returns
+        -------
+        object
+            What the function returns, in the graph and open to changes in place.
+        """
+        args, kwargs = tree_map_only(
+            Tensor, lambda value: value.detach() if self.measured(value) else value, (self.args, self.kwargs)
+        )
+        return traced(self.func(*args, **kwargs))
+
+
+def traced(value: Tensor) -> Tensor:
+    """Return a tensor at which a gradient arrives, though nothing before it needs one.
+
+    Parameters
+    ----------
+    value : Tensor
+        Any floating tensor.
+
+    Returns
+    -------
+    Tensor
+        The same, where it is in the graph already; else a copy that is no leaf, so that it may be changed in place.
+    """
+    return value if value.requires_grad else value.requires_grad_().clone()
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a measured tensor, and where its gradient is to be caught.
+
+    Parameters
+    ----------
+    parameter : Tensor
+        The measured tensor.
+    watched : Tensor
+        A tensor in the graph. The gradient that arrives there and the inputs of the call give those of the examples.
+    leading : int
+        How many of the first axes of `watched` are positions, the axis of the examples among them; 0 if the examples
+        cannot be there.
+    form : callable
+        How to read the gradients of the examples off that gradient.
+    free : bool
+        Whether `watched` may hold no examples at all, as the embedding of positions before it is added to each of them.
+        Its gradients are then found where it meets the examples.
+    number : int
+        Which call of the pass this is, counted from 0.
+    """
+
+    parameter: Tensor
+    watched: Tensor
+    leading: int
+    form: Form
+    free: bool = False
+    number: int = -1
+
+
+#: Runs a call and names the uses of measured tensors in it. None: it knows the function, but not such arguments.
+Rule: TypeAlias = Callable[[Call], tuple[Any, list[Use]] | None]
+

@@ -41,6 +41,10 @@ from genbounds.worlds.finite_problems import leave_one_out_problem, sample_probl
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.gibbs_points import GibbsPoints
+from genbounds.worlds.gradient_regression import GaussianRegression
+from genbounds.worlds.gradient_softmax import SoftmaxHead
+from genbounds.worlds.gradient_stiffness import cosine_stiffness, sign_stiffness
+from genbounds.worlds.gradient_worlds import FiniteGradients, GaussianGradients, GradientWorld
 from genbounds.worlds.label_copying import LabelCopier, LabelMemoriser
 from genbounds.worlds.langevin import LangevinQuadratic
 from genbounds.worlds.learners import (
@@ -77,11 +81,15 @@ __all__ = [
     "BernoulliUniversality",
     "BinaryGaussianLinearNetwork",
     "Finding",
+    "FiniteGradients",
     "FiniteWorld",
+    "GaussianGradients",
     "GaussianMean",
+    "GaussianRegression",
     "Gibbs",
     "GibbsGaussian",
     "GibbsPoints",
+    "GradientWorld",
     "LabelCopier",
     "LabelMemoriser",
     "LangevinQuadratic",
@@ -93,6 +101,7 @@ __all__ = [
     "NoisyGaussianMean",
     "NoisyNetwork",
     "Problem",
+    "SoftmaxHead",
     "SupersampleLearning",
     "absolute_problem",
     "adversarial_posteriors",
@@ -105,6 +114,7 @@ __all__ = [
     "composed_attack",
     "constant",
     "copying_problem",
+    "cosine_stiffness",
     "count_vectors",
     "erm",
     "first_erm",
@@ -144,6 +154,7 @@ __all__ = [
     "sequences_problem",
     "shared_draws_attack",
     "shattered_points",
+    "sign_stiffness",
     "single_draw_attack",
     "squared_problem",
     "subsample_attack",

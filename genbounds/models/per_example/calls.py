@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
@@ -12,10 +13,14 @@ from genbounds.models.per_example.gradients import ExampleGradients
 if TYPE_CHECKING:
     from genbounds.models.per_example.layouts import Layout
 
-__all__ = ["Call", "Form", "Rule", "Use", "traced"]
+__all__ = ["ROOT", "Call", "Form", "Rule", "Use", "traced"]
 
 #: ``form(layout, gradient, number)``: the gradients of `number` examples from the one that arrives at `Use.watched`.
 Form: TypeAlias = Callable[["Layout", Tensor, int], ExampleGradients]
+
+
+#: Every graph hangs on this leaf: a backward pass towards it meets all calls, and leaves no gradient anywhere.
+ROOT = torch.zeros((), requires_grad=True)
 
 
 @dataclass(frozen=True)
@@ -72,20 +77,33 @@ class Call:
         return traced(self.func(*args, **kwargs))
 
 
+class _Rooted(torch.autograd.Function):
+    """The identity, in the graph: a fresh tensor over the same memory, no view, so that it may be changed in place."""
+
+    @staticmethod
+    def forward(_: Any, __: Tensor, value: Tensor) -> Tensor:
+        alias = value.new_empty(0)
+        return alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+
+    @staticmethod
+    def backward(_: Any, __: Tensor) -> tuple[None, None]:
+        return None, None
+
+
 def traced(value: Tensor) -> Tensor:
     """Return a tensor at which a gradient arrives, though nothing before it needs one.
 
     Parameters
     ----------
     value : Tensor
-        Any floating tensor.
+        Any floating tensor; it must not be used otherwise.
 
     Returns
     -------
     Tensor
-        The same, where it is in the graph already; else a copy that is no leaf, so that it may be changed in place.
+        The same, where it is in the graph already; else its values as a tensor that depends on `ROOT`.
     """
-    return value if value.requires_grad else value.requires_grad_().clone()
+    return value if value.requires_grad else _Rooted.apply(ROOT, value)
 
 
 @dataclass(frozen=True)
@@ -120,4 +138,3 @@ class Use:
 
 #: Runs a call and names the uses of measured tensors in it. None: it knows the function, but not such arguments.
 Rule: TypeAlias = Callable[[Call], tuple[Any, list[Use]] | None]
-

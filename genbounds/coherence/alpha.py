@@ -132,7 +132,7 @@ def two_batches(
     """
     few, many = count("small", small), count("large", large)
     if (few >= many).any():
-        raise ValueError(f"large must be above small, got {large} and {small}. Take batches of two sizes.")
+        raise ValueError(f"large must be above small, got {many} and {few}. Take batches of two sizes.")
     of_few, of_many = nonnegative("small_squared", small_squared), nonnegative("large_squared", large_squared)
     signal = (many * of_many - few * of_few) / (many - few)
     return signal, (of_few - of_many) / (1 / few - 1 / many)
@@ -170,7 +170,7 @@ def coherence(signal: ArrayLike, noise: ArrayLike) -> Float64:
     part, spread = finite("signal", signal), nonnegative("noise", noise)
     if (part + spread < 0).any():
         raise ValueError(
-            f"signal + noise must be non-negative, got {signal} + {noise}. It is an average of squared norms."
+            f"signal + noise must be non-negative, got {part} + {spread}. It is an average of squared norms."
         )
     with np.errstate(invalid="ignore"):
         return part / (part + spread)
@@ -325,7 +325,7 @@ def coherence_value(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """
     array = finite(name, value)
     if (np.abs(array) > 1).any():
-        raise ValueError(f"{name} must be at most 1, and at least -1 as an estimate, got {value}. Pass S / (S + V).")
+        raise ValueError(f"{name} must be at most 1, and at least -1 as an estimate, got {array}. Pass S / (S + V).")
     return array
 
 
@@ -335,7 +335,7 @@ def _squares(squared_mean: ArrayLike, second_moment: ArrayLike) -> tuple[NDArray
     mean = nonnegative("squared_mean", finite("squared_mean", squared_mean))
     if (mean > moment * (1 + ROUNDING)).any():
         raise ValueError(
-            f"squared_mean must be at most second_moment, got {squared_mean} and {second_moment}. Both must come from "
+            f"squared_mean must be at most second_moment, got {mean} and {moment}. Both must come from "
             "the same examples, at the same weights."
         )
     return np.minimum(mean, moment), moment

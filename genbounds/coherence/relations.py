@@ -128,7 +128,7 @@ def batch_coherence(alpha: ArrayLike, size: ArrayLike, population: ArrayLike | N
     below = whole + (1 - whole) * shrink
     if (below < 0).any() or ((below == 0) & (whole < 0)).any():
         raise ValueError(
-            f"alpha must be above the pole of the formula for batches of {size}, got {alpha}. An estimate this far "
+            f"alpha must be above the pole of the formula for batches of this size, got {whole}. An estimate this far "
             "below 0 shows no signal: measure more examples, or ask for smaller batches."
         )
     with np.errstate(invalid="ignore"):
@@ -162,7 +162,9 @@ def example_coherence(alpha: ArrayLike, size: ArrayLike, population: ArrayLike |
     """
     batch, shrink = coherence_value("alpha", alpha), _shrink(size, population)
     if (shrink == 0).any():
-        raise ValueError(f"size must be below the population, got {size} of {population}. Take smaller batches.")
+        raise ValueError(
+            f"size must be below the population, got {np.asarray(size)} of {np.asarray(population)}. Take smaller batches."
+        )
     return batch * shrink / (batch * shrink + 1 - batch)
 
 
@@ -250,5 +252,5 @@ def _shrink(size: ArrayLike, population: ArrayLike | None) -> NDArray[np.float64
         return 1 / batch
     whole = count("population", population, 2)
     if (batch > whole).any():
-        raise ValueError(f"size must be at most the population, got {size} of {population}. Take smaller batches.")
+        raise ValueError(f"size must be at most the population, got {batch} of {whole}. Take smaller batches.")
     return (whole - batch) / (batch * (whole - 1))

@@ -163,7 +163,7 @@ def example_coherence(alpha: ArrayLike, size: ArrayLike, population: ArrayLike |
     batch, shrink = coherence_value("alpha", alpha), _shrink(size, population)
     if (shrink == 0).any():
         raise ValueError(
-            f"size must be below the population, got {np.asarray(size)} of {np.asarray(population)}. Take smaller batches."
+            f"size must be below the population, got {np.asarray(size)} of {np.asarray(population)}. Take fewer."
         )
     return batch * shrink / (batch * shrink + 1 - batch)
 

@@ -2,10 +2,10 @@ r"""What coherence shows where there is none: random signs, and the law for Gaus
 
 **Random signs.** Multiply each gradient by an independent fair sign e_i. Then
 ``E ||sum e_i g_i||^2 = sum ||g_i||^2`` for any vectors, so that the average of ``m alpha_m`` over all 2^m patterns is
-exactly 1, and its variance is ``2 sum_{i != j} (g_i . g_j)^2 / (sum ||g_i||^2)^2``. If the gradients are independent and
-each has the law of its negative, the observed ``||sum g_i||^2`` is exchangeable with those under random signs, and its
-rank among them is a p-value that is exact for any number of examples and of draws. The hypothesis is symmetry, which is
-more than an average of zero: for skewed gradients of average zero the test holds for many examples only.
+exactly 1, and its variance is ``2 sum_{i != j} (g_i . g_j)^2 / (sum ||g_i||^2)^2``. If the gradients are independent
+and each has the law of its negative, the observed ``||sum g_i||^2`` is exchangeable with those under random signs, and
+its rank among them is a p-value that is exact for any number of examples and of draws. The hypothesis is symmetry,
+which is more than an average of zero: for skewed gradients of average zero the test holds for many examples only.
 
 **Gaussian gradients.** For m independent gradients from N(0, s^2 I_d), ``||sum g_i||^2 / m`` and the sum of squares
 about the average are independent multiples of chi-squared variables with d and (m - 1) d degrees of freedom, so

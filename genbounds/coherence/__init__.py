@@ -7,7 +7,12 @@ certificate. The names below load their module, and with it torch where it is ne
 from importlib import import_module
 from typing import Any
 
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "StabilityDiagnostic": "stability",
+    "hold": "stability",
+    "stability_by_coherence": "stability",
+    "stability_by_noise": "stability",
+}
 
 __all__ = sorted(_HOME)
 

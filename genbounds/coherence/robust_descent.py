@@ -1,7 +1,7 @@
 """Descent along strong gradient directions: medians of three gradients of a batch (M3) or of the last steps (RM3).
 
 A direction in which most examples agree survives the coordinatewise median of three averages; one that serves few
-examples, as memorising a wrong label does, is mostly lost (Zielinski2020). What averages over
+examples, as memorising a wrong label does, is mostly lost (Zielinski, Krishnan and Chatterjee 2020). What averages over
 winsorised gradients of single examples is in `winsorised`.
 """
 

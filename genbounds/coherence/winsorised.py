@@ -15,8 +15,8 @@ from genbounds.models.per_example.gradients import ExampleGradients
 
 __all__ = ["winsorised_gradients", "winsorised_mean"]
 
-#: Values that are sorted at once.
-_BLOCK = 2**22
+#: Values that are sorted at once: what fits a cache, and little memory beside the gradients themselves.
+_BLOCK = 2**20
 
 
 def winsorised_mean(values: Tensor, c: float) -> Tensor:
@@ -46,7 +46,7 @@ def winsorised_mean(values: Tensor, c: float) -> Tensor:
 
     Notes
     -----
-    The order of the rows does not matter, not even in the last bit. All values are kept, and sorted 4 million at a
+    The order of the rows does not matter, not even in the last bit. All values are kept, and sorted a million at a
     time.
 
     Examples

@@ -8,10 +8,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "RollingMedian": "robust_descent",
     "StabilityDiagnostic": "stability",
     "hold": "stability",
+    "median_gradients": "robust_descent",
     "stability_by_coherence": "stability",
     "stability_by_noise": "stability",
+    "winsorised_gradients": "winsorised",
 }
 
 __all__ = sorted(_HOME)

@@ -1,4 +1,4 @@
-"""A call of a torch function with a measured parameter, and how the gradients of single examples come out of it."""
+"""A call of a torch function with a measured tensor, and how the gradients of single examples come out of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,21 +6,28 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from genbounds.models.per_example.gradients import ExampleGradients
 
 if TYPE_CHECKING:
     from genbounds.models.per_example.layouts import Layout
 
-__all__ = ["ROOT", "Call", "Form", "Rule", "Use", "traced"]
+__all__ = ["ROOT", "Call", "Form", "Pull", "Rule", "Unsupported", "Use", "name_of", "traced"]
 
 #: ``form(layout, gradient, number)``: the gradients of `number` examples from the one that arrives at `Use.watched`.
 Form: TypeAlias = Callable[["Layout", Tensor, int], ExampleGradients]
 
+#: From the gradients of what was made of a tensor to the gradients of that tensor.
+Pull: TypeAlias = Callable[[ExampleGradients], ExampleGradients]
+
 
 #: Every graph hangs on this leaf: a backward pass towards it meets all calls, and leaves no gradient anywhere.
 ROOT = torch.zeros((), requires_grad=True)
+
+
+class Unsupported(Exception):
+    """A rule knows the function, but not with such arguments; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,15 @@ class Call:
         Its keyword arguments.
     measured : callable
         ``measured(value)``: whether a value is a measured tensor.
+    inside : callable
+        ``inside(function, *args, **kwargs)`` runs a function whose own calls are to be seen, too.
     """
 
     func: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     measured: Callable[[object], bool]
+    inside: Callable[..., Any]
 
     def arguments(self, *names: str, **defaults: object) -> list[Any]:
         """Return the arguments in the order of their names.
@@ -61,20 +71,87 @@ class Call:
         """
         values = dict.fromkeys(names) | defaults
         values |= dict(zip(values, self.args, strict=False))
-        return list((values | {k: v for k, v in self.kwargs.items() if k in values}).values())
+        return list((values | {name: value for name, value in self.kwargs.items() if name in values}).values())
 
-    def run(self) -> Any:
-        """Call the function with the measured tensors detached: autograd forms no gradient of them.
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors among the arguments.
+
+        Returns
+        -------
+        list of Tensor
+            In order, those in lists and tuples too.
+        """
+        return [value for value in tree_leaves((self.args, self.kwargs)) if isinstance(value, Tensor)]
+
+    def run(self, replace: Callable[[Tensor], Tensor] = Tensor.detach) -> Any:
+        """Call the function with something else in the place of the measured tensors.
+
+        Parameters
+        ----------
+        replace : callable
+            What; by default the same values detached, so that autograd forms no gradient of them.
 
         Returns
         -------
         object
-            What the function returns, in the graph and open to changes in place.
+            What the function returns.
         """
         args, kwargs = tree_map_only(
-            Tensor, lambda value: value.detach() if self.measured(value) else value, (self.args, self.kwargs)
+            Tensor, lambda value: replace(value) if self.measured(value) else value, (self.args, self.kwargs)
         )
-        return traced(self.func(*args, **kwargs))
+        return self.func(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a measured tensor, and where its gradient is to be caught.
+
+    Parameters
+    ----------
+    parameter : Tensor
+        The measured tensor.
+    watched : Tensor
+        A tensor in the graph. The gradient that arrives there and the inputs of the call give those of the examples.
+    leading : int
+        How many of the first axes of `watched` are positions, the axis of the examples among them. At least 1.
+    form : callable
+        How to read the gradients of the examples off that gradient.
+    pull : callable, optional
+        For what may be no use but a making, as the embedding of positions before it is added to every example: from
+        the gradients of `watched` to those of `parameter`.
+    free : bool
+        Whether `watched` may hold no examples at all. Its gradients are then found where it meets the examples.
+    number : int
+        Which call of the pass this is, counted from 0.
+    saved : tuple of Tensor
+        What `form` reads later, and nothing may change in place until then.
+    """
+
+    parameter: Tensor
+    watched: Tensor
+    leading: int
+    form: Form
+    pull: Pull | None = None
+    free: bool = False
+    number: int = -1
+    saved: tuple[Tensor, ...] = ()
+
+
+#: Runs a call and names the uses of measured tensors in it. None: the examples cannot have met them there.
+Rule: TypeAlias = Callable[[Call], tuple[Any, list[Use]] | None]
+
+
+class _Rooted(torch.autograd.Function):
+    """The identity, in the graph: a fresh tensor over the same memory, no view, so that it may be changed in place."""
+
+    @staticmethod
+    def forward(_: Any, __: Tensor, value: Tensor) -> Tensor:
+        alias = value.new_empty(0)
+        return alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+
+    @staticmethod
+    def backward(_: Any, __: Tensor) -> tuple[None, None]:
+        return None, None
 
 
 class _Rooted(torch.autograd.Function):
@@ -106,35 +183,17 @@ def traced(value: Tensor) -> Tensor:
     return value if value.requires_grad else _Rooted.apply(ROOT, value)
 
 
-@dataclass(frozen=True)
-class Use:
-    """One use of a measured tensor, and where its gradient is to be caught.
+def name_of(func: Callable[..., Any]) -> str:
+    """Name a torch function.
 
     Parameters
     ----------
-    parameter : Tensor
-        The measured tensor.
-    watched : Tensor
-        A tensor in the graph. The gradient that arrives there and the inputs of the call give those of the examples.
-    leading : int
-        How many of the first axes of `watched` are positions, the axis of the examples among them; 0 if the examples
-        cannot be there.
-    form : callable
-        How to read the gradients of the examples off that gradient.
-    free : bool
-        Whether `watched` may hold no examples at all, as the embedding of positions before it is added to each of them.
-        Its gradients are then found where it meets the examples.
-    number : int
-        Which call of the pass this is, counted from 0.
+    func : callable
+        As a `TorchFunctionMode` receives it; a property comes as its getter.
+
+    Returns
+    -------
+    str
+        Its name, the same for a function and a method.
     """
-
-    parameter: Tensor
-    watched: Tensor
-    leading: int
-    form: Form
-    free: bool = False
-    number: int = -1
-
-
-#: Runs a call and names the uses of measured tensors in it. None: it knows the function, but not such arguments.
-Rule: TypeAlias = Callable[[Call], tuple[Any, list[Use]] | None]
+    return func.__self__.__name__ if func.__name__ == "__get__" else func.__name__  # type: ignore[attr-defined]

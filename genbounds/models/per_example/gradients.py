@@ -1,9 +1,11 @@
 r"""Gradients of one parameter at each of several examples, held as what they are made of.
 
 A layer's gradient at one example is seldom needed written out: its norm, its inner products and the sum over examples
-follow from the layer's inputs and from the gradient at its outputs. Each class here holds these factors for one kind of
-layer, and answers the same questions. What leaves as a norm or an inner product is float64; sums of products over
-positions and features run in the dtype of the factors, or in float32 if that is narrower.
+follow from the layer's inputs and from the gradient at its outputs. Each kind of gradients here holds such factors and
+answers the same questions; what it must write out, it writes out a few examples at a time and forgets.
+
+Norms and inner products leave as float64. Products over positions and features run in the dtype of the factors (in
+float32 if they are narrower): their squares are summed in float64, so that gradients down to 1e-40 keep their norms.
 """
 
 from abc import ABC, abstractmethod
@@ -14,37 +16,37 @@ from torch import Tensor
 
 __all__ = ["DenseGradients", "ExampleGradients"]
 
-#: Entries written out at once: on a CPU what its caches hold, elsewhere what keeps the device busy.
-_ENTRIES = {"cpu": 2**17}
+#: Entries of gradients written out at once: on a CPU what its caches hold, elsewhere what keeps the device busy.
+_ENTRIES = {"cpu": 2**19}
 _ENTRIES_ELSEWHERE = 2**24
+#: Entries kept while all pairs with another block are formed.
+_ENTRIES_OF_BLOCK = 2**24
 
 
 class ExampleGradients(ABC):
     """Gradients g_1, ..., g_B of one parameter of shape S at B examples.
 
-    Attributes
+    Parameters
     ----------
+    number : int
+        Examples, B.
     shape : torch.Size
-        S, the parameter's shape.
+        S.
+    factor : Tensor
+        One of the tensors that they are made of, for its dtype and device.
     route : str
         How :meth:`norms_and_total` comes by the norms, in a word.
-    device : torch.device
-        Where they are.
     """
 
-    shape: torch.Size
-    device: torch.device
-    route: str
+    #: Whether one gradient must not be written out: it is far larger than what it is made of.
+    sparse = False
 
-    @abstractmethod
+    def __init__(self, number: int, shape: torch.Size, factor: Tensor, route: str) -> None:
+        self.number, self.shape, self.route = number, torch.Size(shape), route
+        self.dtype, self.device = factor.dtype, factor.device
+
     def __len__(self) -> int:
-        """Return the number of examples, B.
-
-        Returns
-        -------
-        int
-            B.
-        """
+        return self.number
 
     @abstractmethod
     def dense(self, rows: slice) -> Tensor:
@@ -61,15 +63,16 @@ class ExampleGradients(ABC):
             One gradient a row.
         """
 
-    def chunks(self) -> Iterator[slice]:
-        """Cut the examples into runs whose gradients may be written out at once.
+    def pieces(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Write out everything, piece by piece, each of a fixed size or one example's.
 
         Yields
         ------
-        slice
-            Successive examples, at least one.
+        tuple of slice, slice and Tensor
+            Which examples, which coordinates of the flattened parameter, and these entries, of shape (b, c).
         """
-        yield from runs(len(self), entries_at_once(self.device) // max(1, self.shape.numel()))
+        for rows in runs(len(self), entries_at_once(self.device) // max(1, self.shape.numel())):
+            yield rows, slice(0, self.shape.numel()), self.dense(rows).flatten(1)
 
     def squared_norms(self) -> Tensor:
         """Return the squared Euclidean norms.
@@ -79,18 +82,25 @@ class ExampleGradients(ABC):
         Tensor, shape (B,)
             ||g_i||^2, float64.
         """
-        return torch.cat([squared_norms(self.dense(rows).flatten(1)) for rows in self.chunks()])
+        squared = self._zeros(len(self))
+        for rows, _, values in self.pieces():
+            squared[rows] += squared_norms(values)
+        return squared
 
     def norms_and_total(self) -> tuple[Tensor, Tensor]:
-        """Return the squared norms and the sum of the gradients, in one pass where that is cheaper.
+        """Return the squared norms and the sum of the gradients: in one pass, if both need them written out.
 
         Returns
         -------
         tuple of Tensor
             ||g_i||^2 of shape (B,), float64, and sum_i g_i of shape S.
         """
-        squared = self.squared_norms()
-        return squared, self.weighted_total(torch.ones_like(squared))
+        squared = self._zeros(len(self))
+        total = torch.zeros(self.shape.numel(), dtype=self.dtype, device=self.device)
+        for rows, coordinates, values in self.pieces():
+            squared[rows] += squared_norms(values)
+            total[coordinates].addmv_(values.T, values.new_ones(len(values)))
+        return squared, total.reshape(self.shape)
 
     def dots(self, vector: Tensor) -> Tensor:
         """Return the inner products with one vector.
@@ -105,8 +115,10 @@ class ExampleGradients(ABC):
         Tensor, shape (B,)
             <g_i, vector>, float64.
         """
-        wide = vector.double().flatten()
-        return torch.cat([self.dense(rows).flatten(1).double() @ wide for rows in self.chunks()])
+        wide, dots = vector.double().flatten(), self._zeros(len(self))
+        for rows, coordinates, values in self.pieces():
+            dots[rows] += values.double() @ wide[coordinates]
+        return dots
 
     def inner(self, other: "ExampleGradients") -> Tensor:
         """Return the inner products of all pairs of two sets of examples.
@@ -121,8 +133,15 @@ class ExampleGradients(ABC):
         Tensor, shape (B, B')
             <g_i, g'_j>, float64.
         """
-        columns = [self.dots(other.dense(slice(row, row + 1))[0]) for row in range(len(other))]
-        return torch.stack(columns, dim=1)
+        if other.sparse:
+            return other.inner(self).T
+        products = self._zeros(len(self), len(other))
+        for columns in runs(len(other), _ENTRIES_OF_BLOCK // max(1, self.shape.numel())):
+            block, block_scale = scaled(other.dense(columns).flatten(1))
+            for rows, coordinates, values in self.pieces():
+                part, scale = scaled(values)
+                products[rows, columns] += (part @ block[:, coordinates].T).double() * scale[:, None] * block_scale
+        return products
 
     def cross(self, other: "ExampleGradients") -> Tensor:
         """Return the inner products of two uses' gradients at the same examples.
@@ -137,8 +156,28 @@ class ExampleGradients(ABC):
         Tensor, shape (B,)
             <g_i, g'_i>, float64.
         """
-        products = (self.dense(rows).flatten(1).double() * other.dense(rows).flatten(1) for rows in self.chunks())
-        return torch.cat([product.sum(dim=1) for product in products])
+        if other.sparse:
+            return other.cross(self)
+        dots = self._zeros(len(self))
+        for rows in runs(len(self), entries_at_once(self.device) // max(1, self.shape.numel())):
+            products = self.dense(rows).flatten(1).double() * other.dense(rows).flatten(1)
+            dots[rows] = products.sum(dim=1)
+        return dots
+
+    def is_disjoint_from(self, other: "ExampleGradients") -> bool:
+        """Say whether no entry of the parameter has a gradient both here and there.
+
+        Parameters
+        ----------
+        other : ExampleGradients
+            Gradients of the same parameter, from another use of it.
+
+        Returns
+        -------
+        bool
+            False where that is not known.
+        """
+        return False
 
     def weighted_total(self, weights: Tensor) -> Tensor:
         """Return weighted sums of the gradients.
@@ -151,11 +190,13 @@ class ExampleGradients(ABC):
         Returns
         -------
         Tensor, shape S or (K, *S)
-            sum_i w_i g_i, or one such sum a row.
+            sum_i w_i g_i, or one such sum a row; float64 if the weights are, else in the gradients' dtype.
         """
-        parts = (self.dense(rows).flatten(1) for rows in self.chunks())
-        totals = [weights[..., rows].to(part) @ part for rows, part in zip(self.chunks(), parts, strict=True)]
-        return sum(totals[1:], totals[0]).reshape(*weights.shape[:-1], *self.shape)
+        dtype = torch.promote_types(weights.dtype, self.dtype)
+        total = torch.zeros(*weights.shape[:-1], self.shape.numel(), dtype=dtype, device=self.device)
+        for rows, coordinates, values in self.pieces():
+            total[..., coordinates] += weights[..., rows].to(dtype) @ values.to(dtype)
+        return total.reshape(*weights.shape[:-1], *self.shape)
 
     def squares_total(self) -> Tensor:
         """Return the sum of the squared gradients, coordinate by coordinate.
@@ -165,10 +206,13 @@ class ExampleGradients(ABC):
         Tensor, shape S
             sum_i g_i^2, float64.
         """
-        total = torch.zeros(self.shape, dtype=torch.float64, device=self.device)
-        for rows in self.chunks():
-            total += self.dense(rows).double().square().sum(dim=0)
-        return total
+        total = self._zeros(self.shape.numel())
+        for _, coordinates, values in self.pieces():
+            total[coordinates] += values.double().square().sum(dim=0)
+        return total.reshape(self.shape)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64, device=self.device)
 
 
 class DenseGradients(ExampleGradients):
@@ -181,25 +225,16 @@ class DenseGradients(ExampleGradients):
     """
 
     def __init__(self, values: Tensor) -> None:
-        self.route = "dense"
-        self.values = at_least_float32(values)
-        self.shape, self.device = values.shape[1:], values.device
-
-    def __len__(self) -> int:
-        return len(self.values)
+        self.values = at_least_float32(values.detach())
+        super().__init__(len(values), values.shape[1:], self.values, "dense")
 
     def dense(self, rows: slice) -> Tensor:
         """Return some of the rows."""
         return self.values[rows]
 
-    def inner(self, other: ExampleGradients) -> Tensor:
-        """Multiply the rows with the other's, written out a few at a time."""
-        wide = self.values.flatten(1).double()
-        return torch.cat([wide @ other.dense(rows).flatten(1).double().T for rows in other.chunks()], dim=1)
-
 
 def entries_at_once(device: torch.device) -> int:
-    """Return how many entries may be written out at once.
+    """Return how many entries of gradients are written out at once.
 
     Parameters
     ----------
@@ -227,10 +262,11 @@ def runs(number: int, length: int) -> Iterator[slice]:
     Yields
     ------
     slice
-        Successive runs, the last one possibly shorter; one empty run of none.
+        Successive runs, the last one possibly shorter.
     """
-    for start in range(0, max(number, 1), max(length, 1)):
-        yield slice(start, min(start + max(length, 1), number))
+    length = max(length, 1)
+    for start in range(0, number, length):
+        yield slice(start, min(start + length, number))
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -249,6 +285,10 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+#: Norms in float32 are trusted from here up to the inverse: below it squares of single entries may underflow unseen.
+_SAFE_NORM = 1e-12
+
+
 def squared_norms(values: Tensor) -> Tensor:
     """Return squared norms over all axes but the first.
 
@@ -260,6 +300,30 @@ def squared_norms(values: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (B,)
-        float64, whatever the dtype; neither too small nor too large for it if the values are float32.
+        float64. Over the last axis in the dtype of the values, where that can neither underflow nor overflow.
     """
-    return torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=torch.float64).square()
+    norms = torch.linalg.vector_norm(values, dim=-1)
+    if norms.dim() > 1:
+        norms = torch.linalg.vector_norm(norms.flatten(1), dim=1, dtype=torch.float64)
+    if values.dtype == torch.float32 and not bool(((norms > _SAFE_NORM) & (norms < 1 / _SAFE_NORM)).all()):
+        norms = torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=torch.float64)
+    return norms.double().square()
+
+
+def scaled(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide each example by a power of two near its largest entry, so that products of entries do not underflow.
+
+    Parameters
+    ----------
+    values : Tensor, shape (B, ...)
+        One example a row.
+
+    Returns
+    -------
+    tuple of Tensor
+        The scaled values, exactly, and the divisors of shape (B,), float64.
+    """
+    largest = values.flatten(1).abs().amax(dim=1) if values[0:1].numel() else values.new_zeros(len(values))
+    exponent = torch.frexp(largest).exponent.clamp(min=-125, max=126)
+    scale = torch.ldexp(torch.ones_like(largest), exponent)
+    return values / scale.reshape(-1, *[1] * (values.dim() - 1)), scale.double()

@@ -8,9 +8,12 @@ from importlib import import_module
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Coherence": "records",
+    "LayerCoherence": "records",
     "RollingMedian": "robust_descent",
     "StabilityDiagnostic": "stability",
     "hold": "stability",
+    "measure": "measurement",
     "median_gradients": "robust_descent",
     "stability_by_coherence": "stability",
     "stability_by_noise": "stability",

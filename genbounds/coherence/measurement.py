@@ -1,0 +1,195 @@
+"""Coherence of a network's gradients over a whole data set: two passes, and memory for a few copies of the parameters.
+
+The loss is that of the examples alone. A regulariser adds the same vector c to every example's gradient and would turn
+coherence into ``||G + c||^2 / (||G + c||^2 + V)``, which is near 1 for a strong one whatever the examples say: leave it
+out of `loss`. (Weight decay in the optimizer is out by itself.)
+"""
+
+import math
+from collections.abc import Callable, Collection
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from genbounds.coherence.alpha import layer_fractions
+from genbounds.coherence.null import pair_square, sign_flip_p_value
+from genbounds.coherence.passes import GradientPasses
+from genbounds.coherence.records import QUANTILES, Coherence, LayerCoherence
+from genbounds.coherence.uncertainty import FEWEST, standard_error
+from genbounds.models.blocks import Blocks
+from genbounds.models.examples import DataError
+from genbounds.models.guards import check_evaluation_mode, infer_device_and_dtype
+from genbounds.models.per_example.engine import PerExampleGradients
+from genbounds.numerics.checks import confidence, count
+from genbounds.version import __version__
+
+__all__ = ["measure"]
+
+
+def measure(
+    model: nn.Module,
+    loss: Callable[..., Tensor],
+    data: Any,
+    *,
+    parameters: Collection[str] | None = None,
+    indices: ArrayLike | None = None,
+    batch_size: int = 256,
+    interval: bool = True,
+    level: float = 0.95,
+    null_draws: int = 0,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: bool = False,
+) -> Coherence:
+    """Measure how far the gradients of single examples agree, exactly, on a whole data set.
+
+    One pass takes each example's squared gradient norm by layer and the average gradient; a second one, for the
+    standard error, the inner product of each with the average. Under ``torch.distributed`` each process takes a part of
+    the examples and all return the same record as one process would.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In evaluation mode; a function of one example. It is left as it was found.
+    loss : callable
+        ``loss(outputs, targets)``: the average over the examples of a batch, or one value for each. Without a
+        regulariser: see the module's first lines.
+    data : object
+        What `genbounds.models.blocks.Blocks` takes: tensors of inputs and targets, keyword arguments and targets, any
+        source that `load_data` knows. At least two examples.
+    parameters : collection of str, optional
+        Names of the parameters to measure; by default those that require a gradient.
+    indices : array_like of int, optional
+        Examples to measure; all by default.
+    batch_size : int
+        Examples in a block. It changes no number but for rounding.
+    interval : bool
+        Whether to make the second pass.
+    level : float
+        Nominal confidence of the intervals, in (0, 1).
+    null_draws : int
+        Patterns of random signs for the test against no coherence: 19 for p-values down to 0.05. Each costs about as
+        much as a backward pass, and they also narrow intervals near 0 (see `genbounds.coherence.uncertainty`). They are
+        drawn in rounds that hold 2^26 parameters in all, each of one more pass.
+    seed : int
+        Of the signs.
+    device : torch.device or str, optional
+        Where to measure; by default where the model is. Elsewhere a copy of the model is measured.
+    dtype : torch.dtype, optional
+        Floating dtype to measure in; by default the model's. In another one a copy of the model is measured.
+    progress : bool
+        Whether to draw a bar on a terminal.
+
+    Returns
+    -------
+    Coherence
+        The record.
+
+    Raises
+    ------
+    ModelError
+        If the model is not in evaluation mode, or no function of one example, or has no parameters to measure.
+    DataError
+        If there are fewer than two examples.
+    ValueError
+        If a setting is out of range.
+
+    Examples
+    --------
+    Four rows that share their last feature, at weight zero, where the gradients of squared errors are -2 y x:
+
+    >>> x = torch.cat([torch.eye(4), torch.zeros(4, 1), torch.ones(4, 1)], dim=1)
+    >>> model = nn.Linear(6, 1, bias=False).eval()
+    >>> _ = nn.init.zeros_(model.weight)
+    >>> round(measure(model, nn.functional.mse_loss, (x, torch.ones(4, 1))).plug_in_alpha, 6)
+    0.625
+    """
+    confidence("level", level, "It is the nominal confidence of the interval, such as 0.95.")
+    draws = int(count("null_draws", null_draws, 0))
+    check_evaluation_mode(model)
+    model, place, kind = _placed(model, device, dtype)
+    engine = PerExampleGradients(model, loss, parameters=parameters)
+    blocks = Blocks(data, batch_size, device=place, dtype=kind, indices=indices)
+    if blocks.number < 2:
+        raise DataError(f"data must hold at least two examples, got {blocks.number}. One example shows no spread.")
+    passes = GradientPasses(engine, blocks, progress=progress)
+
+    losses, squared, mean = passes.norms()
+    squared_mean = passes.by_layer(mean, 1)[0]
+    dots = passes.dots(mean) if interval and blocks.number >= FEWEST else None
+    flipped = passes.flipped(draws, seed) if draws else None
+
+    numbers = _numbers(squared, squared_mean, dots, flipped)
+    sizes = [*passes.layers.values(), sum(passes.layers.values())]
+    columns: list[dict[str, Any]] = [
+        {name: None if math.isnan(value[column]) else float(value[column]) for name, value in numbers.items()}
+        | {"m": blocks.number, "parameters": size, "level": float(level)}
+        for column, size in enumerate(sizes)
+    ]
+    fractions = layer_fractions(numbers["second_moment"][:-1])
+    layers = tuple(
+        LayerCoherence(**column, name=name, fraction=None if math.isnan(fraction) else float(fraction))
+        for column, name, fraction in zip(columns[:-1], passes.layers, fractions, strict=True)
+    )
+    return Coherence(
+        **columns[-1],
+        layers=layers,
+        loss=float(losses.mean()),
+        zero_gradients=int((squared.sum(axis=1) == 0).sum()),
+        norm_quantiles=tuple(np.quantile(np.sqrt(squared.sum(axis=1)), QUANTILES).tolist()),
+        null_draws=draws,
+        routes=passes.routes(),
+        provenance={
+            "data": blocks.name,
+            "model": type(engine.model).__name__,
+            "loss": getattr(loss, "__name__", type(loss).__name__),
+            "device": place.type,
+            "dtype": str(kind).removeprefix("torch."),
+            "batch_size": int(batch_size),
+            "seed": int(seed),
+            "versions": {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        },
+    )
+
+
+def _numbers(
+    squared: NDArray[np.float64],
+    squared_mean: NDArray[np.float64],
+    dots: NDArray[np.float64] | None,
+    flipped: NDArray[np.float64] | None,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the numbers of a record by name, each with a column for every layer and a last one for all."""
+    m = len(squared)
+    squared, squared_mean = _with_all(squared), _with_all(squared_mean)
+    found = {"squared_mean": squared_mean, "second_moment": squared.mean(axis=0)}
+    found |= dict.fromkeys(("standard_error", "p_value", "pair_square"), np.full(squared_mean.shape, np.nan))
+    if flipped is not None:
+        flipped = _with_all(flipped)
+        found["pair_square"] = np.asarray(pair_square(flipped, squared.sum(axis=0), m))
+        found["p_value"] = np.asarray(sign_flip_p_value(m**2 * squared_mean, flipped))
+    if dots is not None:
+        found["standard_error"] = standard_error(
+            _with_all(dots), squared, None if flipped is None else found["pair_square"]
+        )
+    return found
+
+
+def _with_all(layers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([layers, layers.sum(axis=-1, keepdims=True)], axis=-1)
+
+
+def _placed(
+    model: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None
+) -> tuple[nn.Module, torch.device, torch.dtype]:
+    """Return the model, or a copy where it has to move, and where and in which dtype it is."""
+    place, kind = infer_device_and_dtype(model)
+    wanted = torch.device(device) if device is not None else place
+    if wanted.type != place.type or (wanted.index is not None and wanted != place) or (dtype or kind) != kind:
+        model = deepcopy(getattr(model, "_orig_mod", model)).to(device=wanted, dtype=dtype)
+        place, kind = infer_device_and_dtype(model)
+    return model, place, kind

@@ -1,0 +1,194 @@
+"""Passes over a data set that keep a few numbers of each example's gradient by layer, and sums of gradients."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch import distributed as dist
+
+from genbounds.models.blocks import Block, Blocks
+from genbounds.models.guards import ModelError
+from genbounds.models.per_example.engine import PerExampleGradients
+from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.progress import track
+from genbounds.models.randomness import stream
+from genbounds.models.sums import CompensatedSum
+
+__all__ = ["GradientPasses"]
+
+#: Entries of the vectors that are summed for sign flips at once; a float64 sum with its rest takes 16 bytes for each.
+_ENTRIES = 2**26
+
+
+class GradientPasses:
+    """Passes over the gradients of a data set's examples; under ``torch.distributed``, all processes take part in each.
+
+    Parameters
+    ----------
+    engine : PerExampleGradients
+        Model, loss and parameters.
+    blocks : Blocks
+        Examples, on the model's device.
+    progress : bool
+        Whether to draw a bar on a terminal.
+
+    Attributes
+    ----------
+    layers : dict of str to int
+        Parameters, as single numbers, of each of the L layers in order of definition: the columns of what follows.
+    """
+
+    def __init__(self, engine: PerExampleGradients, blocks: Blocks, *, progress: bool = False) -> None:
+        self.engine, self.blocks, self.progress = engine, blocks, progress
+        self.layers: dict[str, int] = {}
+        for name in engine.names:
+            layer = engine.layers[name]
+            self.layers[layer] = self.layers.get(layer, 0) + engine.shapes[name].numel()
+        position = {layer: column for column, layer in enumerate(self.layers)}
+        self._column = {name: position[engine.layers[name]] for name in engine.names}
+
+    def norms(self) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Tensor]]:
+        """Return the loss and the squared gradient norms of each example, and the average gradient.
+
+        Returns
+        -------
+        losses : ndarray, shape (m,)
+            In the order of the examples.
+        squared : ndarray, shape (m, L)
+            By layer.
+        mean : dict of str to Tensor
+            By parameter, float64, on the device.
+
+        Raises
+        ------
+        ModelError
+            If a loss or a gradient is not finite.
+        """
+        total = CompensatedSum({name: parameter.detach() for name, parameter in self._parameters().items()})
+        columns = torch.tensor([self._column[name] for name in self.engine.names])
+
+        def numbers(block: Block) -> Tensor:
+            found = self.engine.squared_norms(block.inputs, block.targets)
+            total.add(found.total)
+            by_layer = torch.zeros(len(block.index), len(self.layers), dtype=torch.float64)
+            by_layer.index_add_(1, columns, found.squared)
+            return torch.cat([found.losses[:, None], by_layer], dim=1)
+
+        table = self._gathered("norms of gradients", numbers, 1 + len(self.layers))
+        bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        if len(bad):
+            raise ModelError(
+                f"losses and gradients must be finite, got NaN or infinity for {len(bad)} of {len(table)} examples, "
+                f"the first being example {bad[0]}. Use a wider dtype, or look at that example."
+            )
+        mean = {name: value / self.blocks.number for name, value in total.value().items()}
+        return table[:, 0], table[:, 1:], mean
+
+    def dots(self, vector: Mapping[str, Tensor]) -> NDArray[np.float64]:
+        """Return the inner products of each example's gradient with a vector.
+
+        Parameters
+        ----------
+        vector : mapping of str to Tensor
+            By parameter, on the device.
+
+        Returns
+        -------
+        ndarray, shape (m, L)
+            By layer.
+        """
+
+        def numbers(block: Block) -> Tensor:
+            dots = torch.zeros(len(block.index), len(self.layers), dtype=torch.float64)
+
+            def take_in(name: str, rows: slice, gradients: ExampleGradients) -> None:
+                dots[rows, self._column[name]] += gradients.dots(vector[name]).cpu()
+
+            self.engine.visit(block.inputs, block.targets, take_in)
+            return dots
+
+        return self._gathered("inner products of gradients", numbers, len(self.layers))
+
+    def flipped(self, draws: int, seed: int) -> NDArray[np.float64]:
+        """Return squared norms of the sum of all gradients, each multiplied with a random sign.
+
+        Parameters
+        ----------
+        draws : int
+            Patterns of signs, K. The signs depend on the seed and the batch size alone.
+        seed : int
+            Seed of the signs.
+
+        Returns
+        -------
+        ndarray, shape (K, L)
+            By layer.
+        """
+        at_once = max(1, _ENTRIES // sum(self.layers.values()))
+        rounds = [range(first, min(first + at_once, draws)) for first in range(0, draws, at_once)]
+        return np.concatenate([self._flipped(number, len(part), seed) for number, part in enumerate(rounds)])
+
+    def _flipped(self, number: int, draws: int, seed: int) -> NDArray[np.float64]:
+        parameters = self._parameters()
+        totals = CompensatedSum({
+            name: parameter.detach().expand(draws, *parameter.shape) for name, parameter in parameters.items()
+        })
+        for block in self._tracked("sign flips"):
+            generator = stream(seed, f"sign flips {number}", block.number)
+            signs = torch.randint(0, 2, (draws, len(block.index)), generator=generator) * 2.0 - 1.0
+
+            def take_in(name: str, rows: slice, gradients: ExampleGradients, signs: Tensor = signs) -> None:
+                totals.add({name: gradients.weighted_total(signs[:, rows].to(parameters[name]))})
+
+            self.engine.visit(block.inputs, block.targets, take_in)
+        return self.by_layer(totals.value(), draws)
+
+    def by_layer(self, vectors: Mapping[str, Tensor], number: int) -> NDArray[np.float64]:
+        """Return the squared norms of several vectors by layer.
+
+        Parameters
+        ----------
+        vectors : mapping of str to Tensor
+            By parameter, with the vectors along the first axis.
+        number : int
+            How many vectors.
+
+        Returns
+        -------
+        ndarray, shape (number, L)
+            Squared norms.
+        """
+        squared = np.zeros((number, len(self.layers)))
+        for name, value in vectors.items():
+            squared[:, self._column[name]] += value.double().reshape(number, -1).square().sum(dim=1).cpu().numpy()
+        return squared
+
+    def routes(self) -> dict[str, str]:
+        """Return how the gradients of each parameter were found, in the first process' passes.
+
+        Returns
+        -------
+        dict of str to str
+            By parameter.
+        """
+        found = [dict(self.engine.routes)]
+        if dist.is_available() and dist.is_initialized():
+            dist.broadcast_object_list(found)
+        return found[0]
+
+    def _parameters(self) -> dict[str, Tensor]:
+        held = dict(self.engine.model.named_parameters())
+        return {name: held[name] for name in self.engine.names}
+
+    def _tracked(self, description: str) -> Iterator[Block]:
+        return track(self.blocks, description, total=len(self.blocks), progress=self.progress)
+
+    def _gathered(self, description: str, numbers: Callable[[Block], Tensor], width: int) -> NDArray[np.float64]:
+        index: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+        rows = [torch.zeros(0, width, dtype=torch.float64)]
+        for block in self._tracked(description):
+            rows.append(numbers(block))
+            index.append(block.index)
+        return self.blocks.gather(np.concatenate(index), torch.cat(rows)).numpy()

@@ -7,14 +7,16 @@ W = diag(d) - u u^T, so that two rows of C numbers an example say it all.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn import functional as F
 
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError, check_evaluation_mode
+from genbounds.models.per_example.evaluation import forward
 from genbounds.models.progress import track
 
 __all__ = ["LOSSES", "HeadFeatures", "HeadHessian", "OutputDerivatives", "frobenius_products"]
@@ -107,24 +109,26 @@ class HeadFeatures:
     blocks : Blocks
         The examples, where the model takes them.
     keep : bool
-        Hold the features of all examples on the CPU after the first pass, m p numbers in the model's dtype; otherwise
-        the model runs again for each pass.
+        Hold the features of all examples on the CPU from the first pass on, m p numbers in the model's dtype; otherwise
+        the model runs again for each pass. Processes of a distributed run compute them together, and each holds all.
     progress : bool
         Show a bar on a terminal for each pass of the model.
 
     Raises
     ------
     ModelError
-        If the model is not in evaluation mode.
+        If the model is not in evaluation mode, or a distributed run is not to keep the features.
     """
 
     def __init__(
         self, model: nn.Module, head: str, blocks: Blocks, *, keep: bool = True, progress: bool = False
     ) -> None:
         check_evaluation_mode(model)
+        if not keep and _distributed():
+            raise ModelError("keep must be set in a distributed run, which shares the passes out, got False. Set it.")
         self._model, self._head, self._blocks = model, head, blocks
-        self._kept: list[tuple[Tensor, Tensor]] | None = [] if keep else None
-        self._progress = progress
+        self._keep, self._progress = keep, progress
+        self._kept: list[tuple[Tensor, Tensor]] = []
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Read features and targets.
@@ -134,27 +138,30 @@ class HeadFeatures:
         tuple of Tensor
             Features of shape (b, p) and targets of a block.
         """
-        if self._kept:
-            yield from self._kept
+        if not self._keep:
+            for _, features, targets in self._computed():
+                yield features, targets
             return
-        found: list[tuple[Tensor, Tensor]] = []
-        for features, targets in self._computed():
-            if self._kept is not None:
-                found.append((features.cpu(), targets.cpu()))
-            yield features, targets
-        self._kept = found if self._kept is not None else None
+        if not self._kept:
+            found = [(number, features.cpu(), targets.cpu()) for number, features, targets in self._computed()]
+            if _distributed():
+                parts: list[Any] = [None] * dist.get_world_size()
+                dist.all_gather_object(parts, found)
+                found = sorted((block for part in parts for block in part), key=lambda block: block[0])
+            self._kept = [(features, targets) for _, features, targets in found]
+        yield from self._kept
 
-    def _computed(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _computed(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         for block in track(self._blocks, "computing features", total=len(self._blocks), progress=self._progress):
             seen: list[Tensor] = []
             layer = self._model.get_submodule(self._head)
             handle = layer.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
             try:
                 with torch.no_grad():
-                    self._model(**block.inputs) if isinstance(block.inputs, dict) else self._model(block.inputs)
+                    forward(self._model, block.inputs)
             finally:
                 handle.remove()
-            yield seen[0], block.targets
+            yield block.number, seen[0], block.targets
 
 
 class HeadHessian:
@@ -352,3 +359,7 @@ def frobenius_products(one: HeadHessian, other: HeadHessian) -> tuple[float, flo
     )
     first, mixed, second = cast(Tensor, sums).tolist()
     return first, mixed, second
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()

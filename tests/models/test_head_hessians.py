@@ -203,14 +203,6 @@ def test_features_of_a_model(keep):
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
 
-def test_reading_of_features_that_was_broken_off_is_done_again():
-    model = Net().eval()
-    x, y = torch.randn(10, 2, 3), torch.arange(10) % 3
-    features = HeadFeatures(model, "fc", Blocks((x, y), 4))
-    next(iter(features))
-    assert sum(len(f) for f, _ in features) == 10
-
-
 def test_a_model_called_by_keyword():
     class Worded(Net):
         def forward(self, *, words, mask):

@@ -154,19 +154,6 @@ class _Rooted(torch.autograd.Function):
         return None, None
 
 
-class _Rooted(torch.autograd.Function):
-    """The identity, in the graph: a fresh tensor over the same memory, no view, so that it may be changed in place."""
-
-    @staticmethod
-    def forward(_: Any, __: Tensor, value: Tensor) -> Tensor:
-        alias = value.new_empty(0)
-        return alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
-
-    @staticmethod
-    def backward(_: Any, __: Tensor) -> tuple[None, None]:
-        return None, None
-
-
 def traced(value: Tensor) -> Tensor:
     """Return a tensor at which a gradient arrives, though nothing before it needs one.
 

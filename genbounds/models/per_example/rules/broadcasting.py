@@ -1,0 +1,165 @@
+"""Parameters that are spread over examples: by arithmetic, by `expand` and `repeat`, by writing into a slice.
+
+No derivative of the function is needed. The measured tensor is spread to the shape of the result before the call; the
+gradient that arrives there, summed over what an example spread it to, is the example's gradient.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from genbounds.models.per_example.calls import Call, Form, Rule, Unsupported, Use, name_of, traced
+from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.layouts import Layout
+
+__all__ = ["RULES", "summed"]
+
+_Outcome: TypeAlias = tuple[Any, list[Use]] | None
+
+
+def summed(
+    parameter: Tensor, leading: int, factor: Callable[[Tensor], Any] | None = None, *, channels: bool = False
+) -> Form:
+    """Return how to read an example's gradient off one that is to be summed over positions.
+
+    Parameters
+    ----------
+    parameter : Tensor
+        The measured tensor.
+    leading : int
+        How many of the first axes are positions; the others have the parameter's shape, up to axes of size 1.
+    factor : callable, optional
+        What the parameter is multiplied by, given the gradient whose dtype is wanted; 1 by default.
+    channels : bool
+        Whether only the first of the others is the parameter's, and the rest are positions too.
+
+    Returns
+    -------
+    callable
+        A `Form`.
+    """
+
+    def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:
+        split = layout.split(gradient if factor is None else gradient * factor(gradient), leading, number)
+        over = [1, *range(3, split.ndim)] if channels else [1]
+        values = split.sum(dim=over, dtype=torch.promote_types(split.dtype, torch.float32))
+        return DenseGradients(values.reshape(number, *parameter.shape))
+
+    return form
+
+
+def _spread(parameter: Tensor, shape: Sequence[int]) -> tuple[Tensor, Use] | None:
+    """Return the parameter in a broadcast shape, and the use of it; None if there is nothing to spread it over."""
+    missing = len(shape) - parameter.ndim
+    over = [axis for axis in range(len(shape)) if axis < missing or parameter.shape[axis - missing] == 1]
+    if not over:
+        return None
+    own = [axis for axis in range(len(shape)) if axis not in over]
+    order = over + own
+    values = parameter.detach().reshape([shape[axis] for axis in own])
+    watched = traced(values.expand([shape[axis] for axis in order]))
+    spread = watched.permute([order.index(axis) for axis in range(len(shape))])
+    return spread, Use(parameter, watched, len(over), summed(parameter, len(over)))
+
+
+def _elementwise(call: Call) -> _Outcome:
+    tensors = call.tensors()
+    if all(call.measured(tensor) for tensor in tensors):
+        return None
+    return _run_spread(call, torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))
+
+
+def _setitem(call: Call) -> _Outcome:
+    tensor, index, value = call.args
+    if not call.measured(value):
+        raise Unsupported(f"{name_of(call.func)} into what is made of a parameter")
+    return _run_spread(call, tensor[index].shape)
+
+
+def _run_spread(call: Call, shape: Sequence[int]) -> _Outcome:
+    """Run a call with the measured tensors spread to one shape; None if one of them has this shape already."""
+    spread = {}
+    for tensor in call.tensors():
+        if call.measured(tensor):
+            found = _spread(tensor, shape)
+            if found is None:
+                return None
+            spread[id(tensor)] = found
+    # A tensor without axes does not widen the result's dtype; spread out it would.
+    dtypes = [tensor.dtype for tensor in call.tensors() if tensor.ndim]
+    narrow = reduce(torch.promote_types, dtypes, torch.bool)
+
+    def replace(tensor: Tensor) -> Tensor:
+        values = spread[id(tensor)][0]
+        return values if tensor.ndim or not narrow.is_floating_point else values.to(narrow)
+
+    return call.run(replace), [use for _, use in spread.values()]
+
+
+def _expand(call: Call) -> _Outcome:
+    parameter, *sizes = call.args
+    if sizes and isinstance(sizes[0], Tensor):
+        wanted = list(sizes[0].shape)
+    elif "other" in call.kwargs:
+        wanted = list(call.kwargs["other"].shape)
+    else:
+        wanted = list(_sizes(sizes or [call.kwargs["size"]]))
+    if not call.measured(parameter):
+        return None
+    missing = len(wanted) - parameter.ndim
+    shape = [parameter.shape[axis - missing] if size == -1 else size for axis, size in enumerate(wanted)]
+    outcome = _spread(parameter, shape)
+    return None if outcome is None else (outcome[0], [outcome[1]])
+
+
+def _repeat(call: Call) -> _Outcome:
+    """Repeat along each axis as one more axis before it, to spread over, and merge the two."""
+    parameter, *times = call.args
+    repeats = list(_sizes(times or list(call.kwargs.values())))
+    if all(times == 1 for times in repeats):
+        return None
+    shape = [1] * (len(repeats) - parameter.ndim) + list(parameter.shape)
+    repeats = [1] * (len(shape) - len(repeats)) + repeats  # `tile` may name fewer axes than there are
+    apart = [size for pair in zip(repeats, shape, strict=True) for size in pair]
+    values = parameter.detach().reshape([size for axis in shape for size in (1, axis)])
+    outcome = _spread(values, apart)
+    if outcome is None:
+        return None
+    spread, use = outcome
+    merged = [times * size for times, size in zip(repeats, shape, strict=True)]
+    return spread.reshape(merged), [Use(parameter, use.watched, use.leading, summed(parameter, use.leading))]
+
+
+def _sizes(sizes: Sequence[Any]) -> Sequence[int]:
+    """Return sizes that were given one by one, or as one sequence."""
+    return sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+
+
+def _prelu(call: Call) -> _Outcome:
+    x, weight = call.arguments("input", "weight")
+    if call.measured(x):
+        return None
+    below = x.detach().clamp(max=0)
+    result = traced(call.run())
+    several = weight.numel() > 1
+    leading = 1 if several else result.ndim
+    return result, [Use(weight, result, leading, summed(weight, leading, lambda _: below, channels=several))]
+
+
+_ELEMENTWISE = (
+    *("add", "sub", "rsub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "rdiv", "rtruediv"),
+    *("pow", "rpow", "float_power", "where", "addcmul", "addcdiv", "lerp", "copy", "masked_fill", "clamp", "clip"),
+    *("maximum", "minimum", "max", "min", "fmax", "fmin", "clamp_min", "clamp_max", "atan2", "arctan2", "hypot"),
+    *("logaddexp", "logaddexp2", "xlogy", "special_xlogy", "remainder", "fmod", "copysign"),
+)
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), _expand),
+    **dict.fromkeys(("repeat", "tile"), _repeat),
+    "setitem": _setitem,
+    "prelu": _prelu,
+}

@@ -1,0 +1,67 @@
+"""Rows of a table: embeddings, and a parameter indexed by numbers along its first axis."""
+
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from genbounds.models.per_example.calls import Call, Rule, Unsupported, Use, traced
+from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.layouts import Layout
+from genbounds.models.per_example.rows import RowGradients
+from genbounds.models.per_example.views import ViewGradients
+
+__all__ = ["RULES"]
+
+_Outcome: TypeAlias = tuple[Any, list[Use]] | None
+
+
+def _embedding(call: Call) -> _Outcome:
+    if call.func is not functional.embedding:
+        raise Unsupported("embedding other than torch.nn.functional's")
+    ids, table, padding, max_norm, _, by_frequency = call.arguments(
+        *("input", "weight", "padding_idx", "max_norm"), norm_type=2.0, scale_grad_by_freq=False
+    )
+    if max_norm is not None or by_frequency:
+        raise Unsupported("embedding with max_norm or scale_grad_by_freq")
+    return _rows(call, table, ids, padding if padding is None else padding % len(table))
+
+
+def _index_select(call: Call) -> _Outcome:
+    table, axis, ids = call.arguments("input", "dim", "index")
+    if axis:
+        raise Unsupported("index_select along another axis than the first")
+    return _rows(call, table, ids)
+
+
+def _getitem(call: Call) -> _Outcome:
+    table, index = call.args
+    ids = index[0] if isinstance(index, tuple) and len(index) == 1 else index
+    if not isinstance(ids, Tensor) or ids.dtype in (torch.bool, torch.uint8):
+        raise Unsupported("an index that is not one tensor of numbers")
+    return _rows(call, table, ids)
+
+
+def _rows(call: Call, table: Tensor, ids: Tensor, padding: int | None = None) -> _Outcome:
+    """Run what gives one row of the table for each index."""
+    if not call.measured(table) or not ids.ndim:
+        return None
+    shape, ids = table.shape, ids % len(table)
+    result = traced(call.run())
+
+    def gradients(ids: Tensor, values: Tensor) -> ExampleGradients:
+        matrix = torch.Size((len(table), shape[1:].numel()))
+        part = RowGradients(ids, values.reshape(*ids.shape, -1), matrix, padding)
+        return part if shape == matrix else ViewGradients(part, lambda whole: whole.reshape(matrix), shape)
+
+    def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:
+        return gradients(*(layout.split(values, ids.ndim, number) for values in (ids, gradient)))
+
+    def pull(made: ExampleGradients) -> ExampleGradients:
+        return gradients(ids.reshape(1, -1).expand(len(made), -1), made.dense(slice(0, len(made))))
+
+    return result, [Use(table, result, ids.ndim, form, pull, saved=(ids,))]
+
+
+RULES: dict[str, Rule] = {"embedding": _embedding, "index_select": _index_select, "getitem": _getitem}

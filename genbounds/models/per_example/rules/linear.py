@@ -1,0 +1,165 @@
+"""Linear maps: contractions of a measured tensor with what comes from the examples."""
+
+from math import prod
+from string import ascii_letters
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from genbounds.models.per_example.calls import Call, Rule, Unsupported, Use, traced
+from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.layouts import Layout
+from genbounds.models.per_example.outer_products import OuterGradients
+from genbounds.models.per_example.rules.broadcasting import summed
+from genbounds.models.per_example.views import ViewGradients
+
+__all__ = ["RULES"]
+
+_Outcome: TypeAlias = tuple[Any, list[Use]] | None
+_Operands: TypeAlias = list[tuple[Tensor, str]]
+
+
+def _contraction(call: Call, operands: _Operands, out: str, scale: float = 1.0) -> _Outcome:
+    """Run an einsum, a letter for each axis. Axes of the result that the measured operand lacks are positions."""
+    operands = _without_broadcasts(call, operands)
+    measured = [operand for operand in operands if call.measured(operand[0])]
+    others = [(tensor.detach(), letters) for tensor, letters in operands if not call.measured(tensor)]
+    if len(measured) != 1:
+        return None
+    weight, axes = measured[0]
+    sizes = dict(zip(axes, weight.shape, strict=True))
+    given = "".join(letters for _, letters in others)
+    positions = "".join(letter for letter in out if letter not in axes)
+    groups = "".join(letter for letter in axes if letter in out and letter in given)
+    outer = "".join(letter for letter in axes if letter in out and letter not in given)
+    inner = "".join(letter for letter in axes if letter not in out and letter in given)
+    alone = "".join(letter for letter in axes if letter not in out and letter not in given)
+    if not positions:
+        return None
+    if any(sizes[letter] > 1 for letter in alone):
+        raise Unsupported("a sum over an axis of the parameter alone")
+    equation = f"{','.join(letters for _, letters in others)}->{positions + groups + inner}"
+    order = [out.index(letter) for letter in positions + groups + outer]
+    watched = traced(call.run())
+    result = watched
+    if order != sorted(order):
+        watched = watched.permute(order)
+        result = watched.permute([order.index(axis) for axis in range(len(out))])
+
+    def rows(layout: Layout, values: Tensor, number: int) -> Tensor:
+        split = layout.split(values, len(positions), number)
+        return split.reshape(*split.shape[:2], prod(sizes[letter] for letter in groups), -1).transpose(1, 2)
+
+    def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:
+        values = torch.einsum(equation, *(tensor.to(gradient.dtype) for tensor, _ in others))
+        inputs = rows(layout, values if scale == 1 else scale * values, number)
+        outputs = rows(layout, gradient, number)
+        long = "".join(letter for letter in axes if letter not in alone)
+        if long == groups + outer + inner:
+            return OuterGradients(inputs, outputs, weight.shape)
+        if long == groups + inner + outer:
+            return OuterGradients(outputs, inputs, weight.shape)
+        ordered = [axes.index(letter) for letter in alone + groups + outer + inner]
+        gradients = OuterGradients(inputs, outputs, torch.Size(weight.shape[axis] for axis in ordered))
+        return ViewGradients(gradients, lambda whole: whole.permute(ordered), weight.shape)
+
+    return result, [Use(weight, watched, len(positions), form, saved=tuple(tensor for tensor, _ in others))]
+
+
+def _without_broadcasts(call: Call, operands: _Operands) -> _Operands:
+    """Give an axis of size 1 that goes with a longer one, or with one of the examples', a letter of its own."""
+    fresh = iter(sorted(set(ascii_letters) - set("".join(letters for _, letters in operands))))
+    renamed = []
+    for tensor, letters in operands:
+        partners = [
+            (letter, size)
+            for other, others in operands
+            if other is not tensor
+            for letter, size in zip(others, other.shape, strict=True)
+        ]
+        spread = {
+            letter
+            for letter, size in zip(letters, tensor.shape, strict=True)
+            if size == 1 and any(letter == name and (length > 1 or call.measured(tensor)) for name, length in partners)
+        }
+        renamed.append((tensor, "".join(next(fresh) if letter in spread else letter for letter in letters)))
+    return renamed
+
+
+def _affine(
+    call: Call, operands: _Operands, out: str, bias: Tensor | None, scales: tuple[float, float] = (1, 1)
+) -> _Outcome:
+    """Run a contraction with a bias along the last axis of its result; `scales` multiply the bias and the product."""
+    if any(call.measured(tensor) for tensor, _ in operands):
+        outcome = _contraction(call, operands, out, scales[1])
+        if outcome is None:
+            return None
+        result, uses = outcome
+    else:
+        result, uses = traced(call.run()), []
+    if bias is not None and call.measured(bias):
+        leading = result.ndim - min(bias.ndim, 1)
+        if not leading or bias.numel() != prod(result.shape[leading:]):
+            raise Unsupported("a bias that does not go along the last axis")
+        uses.append(Use(bias, result, leading, summed(bias, leading, lambda _: scales[0])))
+    return result, uses
+
+
+def _linear(call: Call) -> _Outcome:
+    x, weight, bias = call.arguments("input", "weight", "bias")
+    before = ascii_letters[: x.ndim - 1]
+    return _affine(call, [(x, before + "Y"), (weight, "ZY"[-weight.ndim :])], before + "Z"[: weight.ndim - 1], bias)
+
+
+def _addmm(call: Call) -> _Outcome:
+    bias, one, other, beta, alpha = call.arguments("input", "mat1", "mat2", beta=1, alpha=1)
+    return _affine(call, [(one, "ab"), (other, "bc")], "ac", bias, (beta, alpha))
+
+
+def _bilinear(call: Call) -> _Outcome:
+    one, other, weight, bias = call.arguments("input1", "input2", "weight", "bias")
+    before = ascii_letters[: one.ndim - 1]
+    return _affine(call, [(one, before + "X"), (weight, "ZXY"), (other, before + "Y")], before + "Z", bias)
+
+
+def _matmul(call: Call) -> _Outcome:
+    one, other = call.tensors()[:2]
+    return _product(call, one, other)
+
+
+def _rmatmul(call: Call) -> _Outcome:
+    other, one = call.tensors()
+    return _product(call, one, other)
+
+
+def _product(call: Call, one: Tensor, other: Tensor) -> _Outcome:
+    stacks = [max(tensor.ndim - 2, 0) for tensor in (one, other)]
+    before = ascii_letters[: max(stacks)]
+    left, right = "XY"[-min(one.ndim, 2) :], "YZ"[: min(other.ndim, 2)]
+    operands = [(one, before[len(before) - stacks[0] :] + left), (other, before[len(before) - stacks[1] :] + right)]
+    return _contraction(call, operands, before + left[:-1] + right[1:])
+
+
+def _einsum(call: Call) -> _Outcome:
+    equation = call.args[0]
+    operands = call.tensors()
+    if not isinstance(equation, str) or "." in equation:
+        raise Unsupported("einsum without letters for all axes")
+    inputs, arrow, out = equation.replace(" ", "").partition("->")
+    letters = inputs.split(",")
+    if not arrow:
+        out = "".join(sorted(letter for letter in set(inputs) - {","} if inputs.count(letter) == 1))
+    if any(len(set(axes)) < len(axes) for axes in letters):
+        raise Unsupported("einsum over a diagonal")
+    return _contraction(call, list(zip(operands, letters, strict=True)), out)
+
+
+RULES: dict[str, Rule] = {
+    "linear": _linear,
+    "addmm": _addmm,
+    "bilinear": _bilinear,
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "vdot", "linalg_matmul"), _matmul),
+    "rmatmul": _rmatmul,
+    "einsum": _einsum,
+}

@@ -112,7 +112,7 @@ class ConvolutionGradients(ExampleGradients):
             weight = row.to(self.dtype).repeat_interleave(self.repeats)
             weighed = self.images * weight.reshape(-1, *[1] * (self.images.dim() - 1))
             totals.append(self._gradient(self.sources, weighed, self.shape, self.groups))
-        return torch.stack(totals).reshape(*weights.shape[:-1], *self.shape)
+        return torch.stack(totals).reshape(weights.shape[:-1] + self.shape)
 
     def _norms_by_gram(self) -> Tensor:
         positions = self.repeats * prod(self.images.shape[2:])

@@ -72,7 +72,7 @@ class ExampleGradients(ABC):
             Which examples, which coordinates of the flattened parameter, and these entries, of shape (b, c).
         """
         for rows in runs(len(self), entries_at_once(self.device) // max(1, self.shape.numel())):
-            yield rows, slice(0, self.shape.numel()), self.dense(rows).flatten(1)
+            yield rows, slice(0, self.shape.numel()), self._flat(rows)
 
     def squared_norms(self) -> Tensor:
         """Return the squared Euclidean norms.
@@ -137,7 +137,7 @@ class ExampleGradients(ABC):
             return other.inner(self).T
         products = self._zeros(len(self), len(other))
         for columns in runs(len(other), _ENTRIES_OF_BLOCK // max(1, self.shape.numel())):
-            block, block_scale = scaled(other.dense(columns).flatten(1))
+            block, block_scale = scaled(other._flat(columns))
             for rows, coordinates, values in self.pieces():
                 part, scale = scaled(values)
                 products[rows, columns] += (part @ block[:, coordinates].T).double() * scale[:, None] * block_scale
@@ -160,11 +160,10 @@ class ExampleGradients(ABC):
             return other.cross(self)
         dots = self._zeros(len(self))
         for rows in runs(len(self), entries_at_once(self.device) // max(1, self.shape.numel())):
-            products = self.dense(rows).flatten(1).double() * other.dense(rows).flatten(1)
-            dots[rows] = products.sum(dim=1)
+            dots[rows] = (self._flat(rows).double() * other._flat(rows)).sum(dim=1)
         return dots
 
-    def is_disjoint_from(self, other: "ExampleGradients") -> bool:
+    def is_disjoint_from(self, other: "ExampleGradients") -> bool:  # noqa: ARG002
         """Say whether no entry of the parameter has a gradient both here and there.
 
         Parameters
@@ -196,7 +195,7 @@ class ExampleGradients(ABC):
         total = torch.zeros(*weights.shape[:-1], self.shape.numel(), dtype=dtype, device=self.device)
         for rows, coordinates, values in self.pieces():
             total[..., coordinates] += weights[..., rows].to(dtype) @ values.to(dtype)
-        return total.reshape(*weights.shape[:-1], *self.shape)
+        return total.reshape(weights.shape[:-1] + self.shape)
 
     def squares_total(self) -> Tensor:
         """Return the sum of the squared gradients, coordinate by coordinate.
@@ -210,6 +209,9 @@ class ExampleGradients(ABC):
         for _, coordinates, values in self.pieces():
             total[coordinates] += values.double().square().sum(dim=0)
         return total.reshape(self.shape)
+
+    def _flat(self, rows: slice) -> Tensor:
+        return self.dense(rows).reshape(rows.stop - rows.start, self.shape.numel())
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64, device=self.device)

@@ -122,7 +122,7 @@ class OuterGradients(ExampleGradients):
         weights = weights.to(torch.promote_types(weights.dtype, self.dtype))
         rows = weights.reshape(-1, len(self), 1, 1, 1)
         totals = [_summed(self.outputs * row, self.inputs.to(weights.dtype)) for row in rows]
-        return torch.stack(totals).reshape(*weights.shape[:-1], *self.shape)
+        return torch.stack(totals).reshape(weights.shape[:-1] + self.shape)
 
     def squares_total(self) -> Tensor:
         """Return sum_i b_i^2 (a_i^2)^T where there is one position."""

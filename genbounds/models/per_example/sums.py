@@ -15,8 +15,8 @@ __all__ = ["SumOfGradients"]
 class SumOfGradients(ExampleGradients):
     """Sums over several uses of a parameter.
 
-    Uses of one kind are joined to one use. Uses of disjoint slices stay apart, and so do rows of a matrix g and the rest
-    h, with ||g + h||^2 = ||g||^2 + ||h||^2 + 2 <g, h>; what is left otherwise is written out and added.
+    Uses of one kind are joined to one use. Uses of disjoint slices stay apart, and so do rows of a matrix, g, and the
+    rest, h: ||g + h||^2 = ||g||^2 + ||h||^2 + 2 <g, h>. What is left otherwise is written out and added.
 
     Parameters
     ----------

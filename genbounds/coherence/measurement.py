@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from genbounds.coherence.alignment import alignment_from_dots
 from genbounds.coherence.alpha import layer_fractions
 from genbounds.coherence.null import pair_square, sign_flip_p_value
 from genbounds.coherence.passes import GradientPasses
@@ -35,6 +36,7 @@ def measure(
     loss: Callable[..., Tensor],
     data: Any,
     *,
+    second: Any = None,
     parameters: Collection[str] | None = None,
     indices: ArrayLike | None = None,
     batch_size: int = 256,
@@ -62,14 +64,17 @@ def measure(
     data : object
         What `genbounds.models.blocks.Blocks` takes: tensors of inputs and targets, keyword arguments and targets, any
         source that `load_data` knows. At least two examples.
+    second : object, optional
+        A second set of examples, such as test data, of at least three: two passes over it show whether its average
+        gradient points the same way (`genbounds.coherence.alignment`).
     parameters : collection of str, optional
         Names of the parameters to measure; by default those that require a gradient.
     indices : array_like of int, optional
-        Examples to measure; all by default.
+        Examples of `data` to measure; all by default.
     batch_size : int
         Examples in a block. It changes no number but for rounding.
     interval : bool
-        Whether to make the second pass.
+        Whether to make the second pass, without which there is no standard error. A second set needs it in any case.
     level : float
         Nominal confidence of the intervals, in (0, 1).
     null_draws : int
@@ -121,7 +126,16 @@ def measure(
 
     losses, squared, mean = passes.norms()
     squared_mean = passes.by_layer(mean, 1)[0]
-    dots = passes.dots(mean) if interval and blocks.number >= FEWEST else None
+    dots = alignment = None
+    if second is not None:
+        others = GradientPasses(engine, Blocks(second, batch_size, device=place, dtype=kind), progress=progress)
+        _, others_squared, others_mean = others.norms()
+        dots, across = passes.dots(mean, others_mean)
+        others_dots, back = others.dots(others_mean, mean)
+        sides = (squared, dots, across), (others_squared, others_dots, back)
+        alignment = alignment_from_dots(list(passes.layers), *sides, level)
+    elif interval:
+        (dots,) = passes.dots(mean)
     flipped = passes.flipped(draws, seed) if draws else None
 
     numbers = _numbers(squared, squared_mean, dots, flipped)
@@ -144,6 +158,7 @@ def measure(
         norm_quantiles=tuple(np.quantile(np.sqrt(squared.sum(axis=1)), QUANTILES).tolist()),
         null_draws=draws,
         routes=passes.routes(),
+        second=alignment,
         provenance={
             "data": blocks.name,
             "model": type(engine.model).__name__,
@@ -172,7 +187,7 @@ def _numbers(
         flipped = _with_all(flipped)
         found["pair_square"] = np.asarray(pair_square(flipped, squared.sum(axis=0), m))
         found["p_value"] = np.asarray(sign_flip_p_value(m**2 * squared_mean, flipped))
-    if dots is not None:
+    if dots is not None and m >= FEWEST:
         found["standard_error"] = standard_error(
             _with_all(dots), squared, None if flipped is None else found["pair_square"]
         )

@@ -86,30 +86,33 @@ class GradientPasses:
         mean = {name: value / self.blocks.number for name, value in total.value().items()}
         return table[:, 0], table[:, 1:], mean
 
-    def dots(self, vector: Mapping[str, Tensor]) -> NDArray[np.float64]:
-        """Return the inner products of each example's gradient with a vector.
+    def dots(self, *vectors: Mapping[str, Tensor]) -> list[NDArray[np.float64]]:
+        """Return the inner products of each example's gradient with some vectors.
 
         Parameters
         ----------
-        vector : mapping of str to Tensor
+        *vectors : mapping of str to Tensor
             By parameter, on the device.
 
         Returns
         -------
-        ndarray, shape (m, L)
-            By layer.
+        list of ndarray, shape (m, L)
+            For each vector, by layer.
         """
+        width = len(self.layers)
 
         def numbers(block: Block) -> Tensor:
-            dots = torch.zeros(len(block.index), len(self.layers), dtype=torch.float64)
+            dots = torch.zeros(len(block.index), len(vectors), width, dtype=torch.float64)
 
             def take_in(name: str, rows: slice, gradients: ExampleGradients) -> None:
-                dots[rows, self._column[name]] += gradients.dots(vector[name]).cpu()
+                for number, vector in enumerate(vectors):
+                    dots[rows, number, self._column[name]] += gradients.dots(vector[name]).cpu()
 
             self.engine.visit(block.inputs, block.targets, take_in)
-            return dots
+            return dots.flatten(1)
 
-        return self._gathered("inner products of gradients", numbers, len(self.layers))
+        table = self._gathered("inner products of gradients", numbers, len(vectors) * width)
+        return [table[:, number * width : (number + 1) * width] for number in range(len(vectors))]
 
     def flipped(self, draws: int, seed: int) -> NDArray[np.float64]:
         """Return squared norms of the sum of all gradients, each multiplied with a random sign.

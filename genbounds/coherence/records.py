@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbounds.coherence import alpha as forms
 from genbounds.coherence import null, relations, uncertainty
+from genbounds.coherence.alignment import Alignment
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -215,6 +216,8 @@ class Coherence(_Numbers):
         Patterns of signs behind the p-values.
     routes : dict of str to str
         By parameter, how its gradients were found.
+    second : Alignment or None
+        Agreement with the average gradient of a second set of examples.
     provenance : dict
         JSON: data, model, device, dtype, batch size, seed, versions.
 
@@ -236,6 +239,7 @@ class Coherence(_Numbers):
     norm_quantiles: tuple[float, ...]
     null_draws: int
     routes: Mapping[str, str] = field(hash=False)
+    second: Alignment | None
     provenance: Mapping[str, Any] = field(hash=False)
 
     @property
@@ -271,14 +275,18 @@ class Coherence(_Numbers):
         Returns
         -------
         dict of str to float
-            Those of the whole by their names, those of a layer as ``layer/name``; without what is not defined.
+            Those of the whole by their names, those of a layer as ``layer/name``, those of a second set as
+            ``second/name``; without what is not defined or infinite.
         """
         found = {"loss": self.loss, "examples": float(self.m), "zero_gradients": float(self.zero_gradients)}
         for label, numbers in self.groups():
             prefix = "" if numbers is self else f"{label}/"
             scalars = numbers.scalars() | {"p_value": math.nan if numbers.p_value is None else numbers.p_value}
-            found |= {prefix + name: value for name, value in scalars.items() if math.isfinite(value)}
-        return found
+            found |= {prefix + name: value for name, value in scalars.items()}
+        if self.second is not None:
+            total = self.second.total
+            found |= {"second/cosine": total.cosine.value, "second/transfer": total.transfer.value}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def to_frame(self) -> "DataFrame":
         """Return the numbers as a table, one row for all and one for each layer.
@@ -324,6 +332,7 @@ class Coherence(_Numbers):
             "layers": [asdict(layer) | {"derived": _finite(layer.scalars())} for layer in self.layers],
             "norm_quantiles": list(self.norm_quantiles),
             "routes": dict(self.routes),
+            "second": None if self.second is None else self.second.to_json(),
             "provenance": dict(self.provenance),
             "derived": _finite(self.scalars()),
         }
@@ -360,6 +369,7 @@ class Coherence(_Numbers):
             for layer in values["layers"]
         )
         known["norm_quantiles"] = tuple(values["norm_quantiles"])
+        known["second"] = None if values["second"] is None else Alignment.from_json(values["second"])
         return cls(**known)
 
     def __str__(self) -> str:
@@ -373,6 +383,8 @@ class Coherence(_Numbers):
                 f"  {label:{width}}   alpha {numbers.alpha:.4g} [{low:.4g}, {high:.4g}]   "
                 f"m-coherence {numbers.m_coherence:.4g}{share}{p_value}"
             )
+        if self.second is not None:
+            lines.append(str(self.second))
         return "\n".join([*lines, *self.notes()])
 
 

@@ -325,7 +325,7 @@ def scaled(values: Tensor) -> tuple[Tensor, Tensor]:
     tuple of Tensor
         The scaled values, exactly, and the divisors of shape (B,), float64.
     """
-    largest = values.flatten(1).abs().amax(dim=1) if values[0:1].numel() else values.new_zeros(len(values))
+    largest = values.flatten(1).abs().amax(dim=1)
     exponent = torch.frexp(largest).exponent.clamp(min=-125, max=126)
     scale = torch.ldexp(torch.ones_like(largest), exponent)
     return values / scale.reshape(-1, *[1] * (values.dim() - 1)), scale.double()

@@ -13,7 +13,7 @@ from genbounds.models.per_example.gradients import ExampleGradients
 if TYPE_CHECKING:
     from genbounds.models.per_example.layouts import Layout
 
-__all__ = ["ROOT", "Call", "Form", "Pull", "Rule", "Unsupported", "Use", "name_of", "traced"]
+__all__ = ["ROOT", "Call", "Form", "Pull", "Rule", "Unsupported", "Use", "changes_in_place", "name_of", "traced"]
 
 #: ``form(layout, gradient, number)``: the gradients of `number` examples from the one that arrives at `Use.watched`.
 Form: TypeAlias = Callable[["Layout", Tensor, int], ExampleGradients]
@@ -184,3 +184,20 @@ def name_of(func: Callable[..., Any]) -> str:
         Its name, the same for a function and a method.
     """
     return func.__self__.__name__ if func.__name__ == "__get__" else func.__name__  # type: ignore[attr-defined]
+
+
+def changes_in_place(func: Callable[..., Any]) -> bool:
+    """Say whether a torch function writes into its first argument.
+
+    Parameters
+    ----------
+    func : callable
+        As a `TorchFunctionMode` receives it.
+
+    Returns
+    -------
+    bool
+        Judged by its name.
+    """
+    name = name_of(func)
+    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))

@@ -176,9 +176,9 @@ def _through(part: ExampleGradients, view: View, shape: torch.Size) -> ExampleGr
     places = _Places(view, shape)
     if places == _Places(lambda whole: whole, shape):
         return part
-    if isinstance(part, OuterGradients) and len(shape) == 2 and part.inputs.shape[1] == 1:
-        if places == _Places(Tensor.t, shape):
-            return OuterGradients(part.outputs, part.inputs, shape)
+    transposed = len(shape) == 2 and places == _Places(Tensor.t, shape)
+    if transposed and isinstance(part, OuterGradients) and part.inputs.shape[1] == 1:
+        return OuterGradients(part.outputs, part.inputs, shape)
     return ViewGradients(part, view, shape)
 
 

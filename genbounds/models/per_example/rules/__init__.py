@@ -5,8 +5,9 @@ from typing import Any
 
 from genbounds.models.per_example.calls import Rule, name_of
 from genbounds.models.per_example.rules import broadcasting, composite, convolution, embedding, linear, normalisation
+from genbounds.models.per_example.rules.broadcasting import SPREADING
 
-__all__ = ["rule_of"]
+__all__ = ["SPREADING", "rule_of"]
 
 _RULES: dict[str, Rule] = {
     name: rule

@@ -5,6 +5,7 @@ gradient that arrives there, summed over what an example spread it to, is the ex
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from genbounds.models.per_example.calls import Call, Form, Rule, Unsupported, Us
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 
-__all__ = ["RULES", "summed"]
+__all__ = ["RULES", "SPREADING", "summed"]
 
 _Outcome: TypeAlias = tuple[Any, list[Use]] | None
 
@@ -51,18 +52,34 @@ def summed(
     return form
 
 
-def _spread(parameter: Tensor, shape: Sequence[int]) -> tuple[Tensor, Use] | None:
-    """Return the parameter in a broadcast shape, and the use of it; None if there is nothing to spread it over."""
-    missing = len(shape) - parameter.ndim
-    over = [axis for axis in range(len(shape)) if axis < missing or parameter.shape[axis - missing] == 1]
+def _spread(parameter: Tensor, values: Tensor, shape: Sequence[int]) -> tuple[Tensor, Use] | None:
+    """Return the values of a parameter in a broadcast shape, and the use; None if there is nothing to spread over."""
+    missing = len(shape) - values.ndim
+    over = [axis for axis in range(len(shape)) if axis < missing or values.shape[axis - missing] == 1]
     if not over:
         return None
     own = [axis for axis in range(len(shape)) if axis not in over]
     order = over + own
-    values = parameter.detach().reshape([shape[axis] for axis in own])
-    watched = traced(values.expand([shape[axis] for axis in order]))
+    bare = values.detach().reshape([shape[axis] for axis in own])
+    watched = traced(bare.expand([shape[axis] for axis in order]))
     spread = watched.permute([order.index(axis) for axis in range(len(shape))])
     return spread, Use(parameter, watched, len(over), summed(parameter, len(over)))
+
+
+def _alone(parameter: Tensor, values: Tensor, shape: Sequence[int], result: Sequence[int]) -> _Outcome:
+    """Spread a parameter where nothing else is done to it, and say how to come back from the result's shape."""
+    outcome = _spread(parameter, values, shape)
+    if outcome is None:
+        return None
+    missing = len(shape) - values.ndim
+    over = [axis + 1 for axis in range(len(shape)) if axis < missing or values.shape[axis - missing] == 1]
+
+    def pull(made: ExampleGradients) -> ExampleGradients:
+        gradients = made.dense(slice(0, len(made))).reshape(-1, *shape)
+        return DenseGradients(gradients.sum(dim=over).reshape(-1, *parameter.shape))
+
+    spread, use = outcome
+    return spread.reshape(tuple(result)), [replace(use, pull=pull)]
 
 
 def _elementwise(call: Call) -> _Outcome:
@@ -84,7 +101,7 @@ def _run_spread(call: Call, shape: Sequence[int]) -> _Outcome:
     spread = {}
     for tensor in call.tensors():
         if call.measured(tensor):
-            found = _spread(tensor, shape)
+            found = _spread(tensor, tensor, shape)
             if found is None:
                 return None
             spread[id(tensor)] = found
@@ -92,45 +109,34 @@ def _run_spread(call: Call, shape: Sequence[int]) -> _Outcome:
     dtypes = [tensor.dtype for tensor in call.tensors() if tensor.ndim]
     narrow = reduce(torch.promote_types, dtypes, torch.bool)
 
-    def replace(tensor: Tensor) -> Tensor:
+    def in_place_of(tensor: Tensor) -> Tensor:
         values = spread[id(tensor)][0]
         return values if tensor.ndim or not narrow.is_floating_point else values.to(narrow)
 
-    return call.run(replace), [use for _, use in spread.values()]
+    return call.run(in_place_of), [use for _, use in spread.values()]
 
 
 def _expand(call: Call) -> _Outcome:
     parameter, *sizes = call.args
-    if sizes and isinstance(sizes[0], Tensor):
-        wanted = list(sizes[0].shape)
-    elif "other" in call.kwargs:
-        wanted = list(call.kwargs["other"].shape)
-    else:
-        wanted = list(_sizes(sizes or [call.kwargs["size"]]))
+    sizes = sizes or list(call.kwargs.values())
+    wanted = sizes[0].shape if isinstance(sizes[0], Tensor) else _sizes(sizes)
     if not call.measured(parameter):
         return None
     missing = len(wanted) - parameter.ndim
     shape = [parameter.shape[axis - missing] if size == -1 else size for axis, size in enumerate(wanted)]
-    outcome = _spread(parameter, shape)
-    return None if outcome is None else (outcome[0], [outcome[1]])
+    return _alone(parameter, parameter, shape, shape)
 
 
 def _repeat(call: Call) -> _Outcome:
     """Repeat along each axis as one more axis before it, to spread over, and merge the two."""
     parameter, *times = call.args
     repeats = list(_sizes(times or list(call.kwargs.values())))
-    if all(times == 1 for times in repeats):
-        return None
-    shape = [1] * (len(repeats) - parameter.ndim) + list(parameter.shape)
-    repeats = [1] * (len(shape) - len(repeats)) + repeats  # `tile` may name fewer axes than there are
+    axes = max(parameter.ndim, len(repeats))  # `tile` may name fewer axes than there are
+    repeats = [1] * (axes - len(repeats)) + repeats
+    shape = [1] * (axes - parameter.ndim) + list(parameter.shape)
+    values = parameter.reshape([size for length in shape for size in (1, length)])
     apart = [size for pair in zip(repeats, shape, strict=True) for size in pair]
-    values = parameter.detach().reshape([size for axis in shape for size in (1, axis)])
-    outcome = _spread(values, apart)
-    if outcome is None:
-        return None
-    spread, use = outcome
-    merged = [times * size for times, size in zip(repeats, shape, strict=True)]
-    return spread.reshape(merged), [Use(parameter, use.watched, use.leading, summed(parameter, use.leading))]
+    return _alone(parameter, values, apart, [times * length for times, length in zip(repeats, shape, strict=True)])
 
 
 def _sizes(sizes: Sequence[Any]) -> Sequence[int]:
@@ -156,10 +162,13 @@ _ELEMENTWISE = (
     *("logaddexp", "logaddexp2", "xlogy", "special_xlogy", "remainder", "fmod", "copysign"),
 )
 
+#: Functions by which a parameter alone may meet the examples.
+SPREADING = ("expand", "expand_as", "broadcast_to", "repeat", "tile")
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), _expand),
-    **dict.fromkeys(("repeat", "tile"), _repeat),
+    **dict.fromkeys(SPREADING[:3], _expand),
+    **dict.fromkeys(SPREADING[3:], _repeat),
     "setitem": _setitem,
     "prelu": _prelu,
 }

@@ -157,7 +157,7 @@ def _prelu(call: Call) -> _Outcome:
 
 _ELEMENTWISE = (
     *("add", "sub", "rsub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "rdiv", "rtruediv"),
-    *("pow", "rpow", "float_power", "where", "addcmul", "addcdiv", "lerp", "copy", "masked_fill", "clamp", "clip"),
+    *("pow", "rpow", "float_power", "where", "addcmul", "addcdiv", "lerp", "copy", "clamp", "clip"),
     *("maximum", "minimum", "max", "min", "fmax", "fmin", "clamp_min", "clamp_max", "atan2", "arctan2", "hypot"),
     *("logaddexp", "logaddexp2", "xlogy", "special_xlogy", "remainder", "fmod", "copysign"),
 )

@@ -9,12 +9,16 @@ from typing import Any
 
 _HOME: dict[str, str] = {
     "Coherence": "records",
+    "CoherenceMonitor": "monitor",
+    "CoherenceSeries": "series_records",
     "LayerCoherence": "records",
+    "Measured": "series_records",
     "RollingMedian": "robust_descent",
     "StabilityDiagnostic": "stability",
     "hold": "stability",
     "measure": "measurement",
     "median_gradients": "robust_descent",
+    "read_series": "series_records",
     "stability_by_coherence": "stability",
     "stability_by_noise": "stability",
     "winsorised_gradients": "winsorised",

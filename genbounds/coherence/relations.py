@@ -67,7 +67,7 @@ def gradient_diversity(alpha_m: ArrayLike, m: ArrayLike) -> Float64:
     ValueError
         If an argument is out of range.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return 1 / m_coherence(alpha_m, m)
 
 
@@ -90,7 +90,7 @@ def noise_scale(alpha: ArrayLike) -> Float64:
         If the coherence is out of range.
     """
     whole = coherence_value("alpha", alpha)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return 1 / np.maximum(whole, 0.0) - 1
 
 

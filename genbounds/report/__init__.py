@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genbounds.report.coherence import coherence_text, draw_coherence
     from genbounds.report.curve import Point, draw_curve, fit_points, points, save_figure
     from genbounds.report.family import draw_growth, family_text
     from genbounds.report.html import certificate_html
@@ -22,7 +23,9 @@ __all__ = [
     "Point",
     "certificate_html",
     "certificate_text",
+    "coherence_text",
     "curve_table",
+    "draw_coherence",
     "draw_curve",
     "draw_growth",
     "draw_layers",
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "coherence": ("coherence_text", "draw_coherence"),
     "curve": ("Point", "draw_curve", "fit_points", "points", "save_figure"),
     "family": ("draw_growth", "family_text"),
     "html": ("certificate_html",),

@@ -111,6 +111,7 @@ def test_ends():
     assert batch_coherence(0.3, 6, population=6) == 1.0
     assert math.isnan(batch_coherence(0.0, 6, population=6))  # the average of all is zero
     assert m_coherence(1.0, 50) == 50
+    assert noise_scale(1e-310) == gradient_diversity(1e-310, 1) == math.inf  # out of a float's range
 
 
 def test_negative_estimates_keep_their_sign_up_to_the_pole():

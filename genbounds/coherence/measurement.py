@@ -6,8 +6,7 @@ out of `loss`. (Weight decay in the optimizer is out by itself.)
 """
 
 import math
-from collections.abc import Callable, Collection
-from copy import deepcopy
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,16 @@ from torch import Tensor, nn
 from genbounds.coherence.alignment import alignment_from_dots
 from genbounds.coherence.alpha import layer_fractions
 from genbounds.coherence.null import pair_square, sign_flip_p_value
-from genbounds.coherence.passes import GradientPasses
+from genbounds.coherence.passes import GradientPasses, gradient_passes
 from genbounds.coherence.records import QUANTILES, Coherence, LayerCoherence
 from genbounds.coherence.uncertainty import FEWEST, standard_error
 from genbounds.models.blocks import Blocks
 from genbounds.models.examples import DataError
-from genbounds.models.guards import check_evaluation_mode, infer_device_and_dtype
-from genbounds.models.per_example.engine import PerExampleGradients
+from genbounds.models.guards import infer_device_and_dtype
 from genbounds.numerics.checks import confidence, count
 from genbounds.version import __version__
 
-__all__ = ["measure"]
+__all__ = ["layer_numbers", "measure"]
 
 
 def measure(
@@ -116,13 +114,21 @@ def measure(
     """
     confidence("level", level, "It is the nominal confidence of the interval, such as 0.95.")
     draws = int(count("null_draws", null_draws, 0))
-    check_evaluation_mode(model)
-    model, place, kind = _placed(model, device, dtype)
-    engine = PerExampleGradients(model, loss, parameters=parameters)
-    blocks = Blocks(data, batch_size, device=place, dtype=kind, indices=indices)
+    passes = gradient_passes(
+        model,
+        loss,
+        data,
+        parameters=parameters,
+        indices=indices,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        progress=progress,
+    )
+    engine, blocks = passes.engine, passes.blocks
+    place, kind = infer_device_and_dtype(engine.model)
     if blocks.number < 2:
         raise DataError(f"data must hold at least two examples, got {blocks.number}. One example shows no spread.")
-    passes = GradientPasses(engine, blocks, progress=progress)
 
     losses, squared, mean = passes.norms()
     squared_mean = passes.by_layer(mean, 1)[0]
@@ -138,20 +144,9 @@ def measure(
         (dots,) = passes.dots(mean)
     flipped = passes.flipped(draws, seed) if draws else None
 
-    numbers = _numbers(squared, squared_mean, dots, flipped)
-    sizes = [*passes.layers.values(), sum(passes.layers.values())]
-    columns: list[dict[str, Any]] = [
-        {name: None if math.isnan(value[column]) else float(value[column]) for name, value in numbers.items()}
-        | {"m": blocks.number, "parameters": size, "level": float(level)}
-        for column, size in enumerate(sizes)
-    ]
-    fractions = layer_fractions(numbers["second_moment"][:-1])
-    layers = tuple(
-        LayerCoherence(**column, name=name, fraction=None if math.isnan(fraction) else float(fraction))
-        for column, name, fraction in zip(columns[:-1], passes.layers, fractions, strict=True)
-    )
+    whole, layers = layer_numbers(passes.layers, squared, squared_mean, dots, flipped, level)
     return Coherence(
-        **columns[-1],
+        **whole,
         layers=layers,
         loss=float(losses.mean()),
         zero_gradients=int((squared.sum(axis=1) == 0).sum()),
@@ -169,6 +164,53 @@ def measure(
             "seed": int(seed),
             "versions": {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__},
         },
+    )
+
+
+def layer_numbers(
+    layers: Mapping[str, int],
+    squared: NDArray[np.float64],
+    squared_mean: NDArray[np.float64],
+    dots: NDArray[np.float64] | None,
+    flipped: NDArray[np.float64] | None,
+    level: float,
+) -> tuple[dict[str, Any], tuple[LayerCoherence, ...]]:
+    """Turn what passes over the examples found into the numbers of a record.
+
+    Parameters
+    ----------
+    layers : mapping of str to int
+        Number of parameters of each of the L layers.
+    squared : ndarray, shape (m, L)
+        Squared gradient norm of each example by layer.
+    squared_mean : ndarray, shape (L,)
+        Squared norm of the average gradient by layer.
+    dots : ndarray, shape (m, L), or None
+        Inner product of each example's gradient with the average; without it there is no standard error.
+    flipped : ndarray, shape (K, L), or None
+        Squared norms of sums with random signs; without them there is no p-value.
+    level : float
+        Nominal confidence of the intervals.
+
+    Returns
+    -------
+    whole : dict
+        Fields that describe all layers together.
+    layers : tuple of LayerCoherence
+        Each layer.
+    """
+    m = len(squared)
+    numbers = _numbers(squared, squared_mean, dots, flipped)
+    sizes = [*layers.values(), sum(layers.values())]
+    columns: list[dict[str, Any]] = [
+        {name: None if math.isnan(value[column]) else float(value[column]) for name, value in numbers.items()}
+        | {"m": m, "parameters": size, "level": float(level)}
+        for column, size in enumerate(sizes)
+    ]
+    fractions = layer_fractions(numbers["second_moment"][:-1])
+    return columns[-1], tuple(
+        LayerCoherence(**column, name=name, fraction=None if math.isnan(fraction) else float(fraction))
+        for column, name, fraction in zip(columns[:-1], layers, fractions, strict=True)
     )
 
 
@@ -196,15 +238,3 @@ def _numbers(
 
 def _with_all(layers: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([layers, layers.sum(axis=-1, keepdims=True)], axis=-1)
-
-
-def _placed(
-    model: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None
-) -> tuple[nn.Module, torch.device, torch.dtype]:
-    """Return the model, or a copy where it has to move, and where and in which dtype it is."""
-    place, kind = infer_device_and_dtype(model)
-    wanted = torch.device(device) if device is not None else place
-    if wanted.type != place.type or (wanted.index is not None and wanted != place) or (dtype or kind) != kind:
-        model = deepcopy(getattr(model, "_orig_mod", model)).to(device=wanted, dtype=dtype)
-        place, kind = infer_device_and_dtype(model)
-    return model, place, kind

@@ -1,22 +1,24 @@
 """Passes over a data set that keep a few numbers of each example's gradient by layer, and sums of gradients."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
 from torch import distributed as dist
 
 from genbounds.models.blocks import Block, Blocks
-from genbounds.models.guards import ModelError
+from genbounds.models.guards import ModelError, check_evaluation_mode, infer_device_and_dtype
 from genbounds.models.per_example.engine import PerExampleGradients
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.models.sums import CompensatedSum
 
-__all__ = ["GradientPasses"]
+__all__ = ["GradientPasses", "gradient_passes"]
 
 #: Entries of the vectors that are summed for sign flips at once; a float64 sum with its rest takes 16 bytes for each.
 _ENTRIES = 2**26
@@ -66,7 +68,7 @@ class GradientPasses:
         ModelError
             If a loss or a gradient is not finite.
         """
-        total = CompensatedSum({name: parameter.detach() for name, parameter in self._parameters().items()})
+        total = CompensatedSum(self.parameters())
         columns = torch.tensor([self._column[name] for name in self.engine.names])
 
         def numbers(block: Block) -> Tensor:
@@ -134,11 +136,11 @@ class GradientPasses:
         return np.concatenate([self._flipped(number, len(part), seed) for number, part in enumerate(rounds)])
 
     def _flipped(self, number: int, draws: int, seed: int) -> NDArray[np.float64]:
-        parameters = self._parameters()
+        parameters = self.parameters()
         totals = CompensatedSum({
-            name: parameter.detach().expand(draws, *parameter.shape) for name, parameter in parameters.items()
+            name: parameter.expand(draws, *parameter.shape) for name, parameter in parameters.items()
         })
-        for block in self._tracked("sign flips"):
+        for block in self.tracked("sign flips"):
             generator = stream(seed, f"sign flips {number}", block.number)
             signs = torch.randint(0, 2, (draws, len(block.index)), generator=generator) * 2.0 - 1.0
 
@@ -181,17 +183,93 @@ class GradientPasses:
             dist.broadcast_object_list(found)
         return found[0]
 
-    def _parameters(self) -> dict[str, Tensor]:
-        held = dict(self.engine.model.named_parameters())
-        return {name: held[name] for name in self.engine.names}
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the measured parameters.
 
-    def _tracked(self, description: str) -> Iterator[Block]:
+        Returns
+        -------
+        dict of str to Tensor
+            By name, detached: views, not copies.
+        """
+        held = dict(self.engine.model.named_parameters())
+        return {name: held[name].detach() for name in self.engine.names}
+
+    def tracked(self, description: str) -> Iterator[Block]:
+        """Read the blocks of this process, with a bar if there should be one.
+
+        Parameters
+        ----------
+        description : str
+            What is under way.
+
+        Returns
+        -------
+        iterator of Block
+            In order.
+        """
         return track(self.blocks, description, total=len(self.blocks), progress=self.progress)
 
     def _gathered(self, description: str, numbers: Callable[[Block], Tensor], width: int) -> NDArray[np.float64]:
         index: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
         rows = [torch.zeros(0, width, dtype=torch.float64)]
-        for block in self._tracked(description):
+        for block in self.tracked(description):
             rows.append(numbers(block))
             index.append(block.index)
         return self.blocks.gather(np.concatenate(index), torch.cat(rows)).numpy()
+
+
+def gradient_passes(
+    model: nn.Module,
+    loss: Callable[..., Tensor],
+    data: Any,
+    *,
+    parameters: Collection[str] | None = None,
+    indices: ArrayLike | None = None,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: bool = False,
+) -> GradientPasses:
+    """Prepare passes over a data set, with the model where it is to be measured.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In evaluation mode; a function of one example. It is left as it was found.
+    loss : callable
+        ``loss(outputs, targets)``: the average over the examples of a batch, or one value for each.
+    data : object
+        What `genbounds.models.blocks.Blocks` takes.
+    parameters : collection of str, optional
+        Names of the parameters to measure; by default those that require a gradient.
+    indices : array_like of int, optional
+        Examples to measure; all by default.
+    batch_size : int
+        Examples in a block.
+    device : torch.device or str, optional
+        Where to measure; by default where the model is. Elsewhere a copy of the model is measured.
+    dtype : torch.dtype, optional
+        Floating dtype to measure in; by default the model's. In another one a copy of the model is measured.
+    progress : bool
+        Whether to draw a bar on a terminal.
+
+    Returns
+    -------
+    GradientPasses
+        Ready to run.
+
+    Raises
+    ------
+    ModelError
+        If the model is not in evaluation mode, or no function of one example, or has no parameters to measure.
+    """
+    check_evaluation_mode(model)
+    place, kind = infer_device_and_dtype(model)
+    wanted = torch.device(device) if device is not None else place
+    if wanted.type != place.type or (wanted.index is not None and wanted != place) or (dtype or kind) != kind:
+        model = deepcopy(getattr(model, "_orig_mod", model)).to(device=wanted, dtype=dtype)
+        place, kind = infer_device_and_dtype(model)
+    engine = PerExampleGradients(model, loss, parameters=parameters)
+    return GradientPasses(
+        engine, Blocks(data, batch_size, device=place, dtype=kind, indices=indices), progress=progress
+    )

@@ -127,10 +127,24 @@ class Blocks:
         Block
             One after the other.
         """
-        for number in self._numbers():
-            index = np.arange(number * self._size, min((number + 1) * self._size, self.number))
-            inputs, targets = self._source.read(self._indices[index], self._device, self._dtype)
-            yield Block(number, index, inputs, targets)
+        yield from map(self.read, self._numbers())
+
+    def read(self, number: int) -> Block:
+        """Read one block, whichever process it belongs to.
+
+        Parameters
+        ----------
+        number : int
+            Which block of the data set, from 0.
+
+        Returns
+        -------
+        Block
+            The examples.
+        """
+        index = np.arange(number * self._size, min((number + 1) * self._size, self.number))
+        inputs, targets = self._source.read(self._indices[index], self._device, self._dtype)
+        return Block(number, index, inputs, targets)
 
     def gather(self, index: ArrayLike, values: Tensor) -> Tensor:
         """Put numbers of single examples into the order of the examples, from all processes.

@@ -94,7 +94,7 @@ def draw_coherence(record: Coherence, axes: "Axes | None" = None) -> "Axes":
 
     groups = list(record.groups())
     if axes is None:
-        axes = Figure(figsize=(6.8, min(1.6 + 0.28 * len(groups), 40.0)), layout="constrained").add_subplot()
+        axes = Figure(figsize=(6.8, min(1.8 + 0.28 * len(groups), 40.0)), layout="constrained").add_subplot()
     for place, (_, numbers) in enumerate(groups):
         low, high = numbers.interval
         if not math.isnan(low):
@@ -120,8 +120,8 @@ def draw_coherence(record: Coherence, axes: "Axes | None" = None) -> "Axes":
     shares = ("-" if numbers.fraction is None else f"{numbers.fraction:.0%}" for _, numbers in groups)
     axes.set_yticks(places, [f"{label}  {share}" for (label, _), share in zip(groups, shares, strict=True)])
     axes.invert_yaxis()
-    axes.set_ylabel("layer, share of the average squared norm")
-    axes.set_xlabel(f"coherence of {record.m:,} examples' gradients")
+    axes.set_ylabel("layer, its share")
+    axes.set_xlabel(f"coherence of the gradients of {record.m:,} examples; share of the average squared norm")
     axes.grid(visible=True, axis="x", color="#D9D9D9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -61,6 +61,7 @@ def median_gradients(
     It takes the place of ``loss(model(inputs), targets).backward()``, with any optimizer, at the same cost and with
     three more copies of the gradient in memory. The parts are the first, middle and last third of the batch, which
     should be in random order: sorted by class, each part would push for directions of its own, and all be suppressed.
+    Under ``DistributedDataParallel`` each part's gradient is the average over the processes before the median is taken.
 
     Parameters
     ----------

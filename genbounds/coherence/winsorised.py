@@ -67,6 +67,7 @@ def winsorised_gradients(engine: PerExampleGradients, inputs: Inputs, targets: I
     It takes the place of ``loss(model(inputs), targets).backward()``, with any optimizer. One parameter is treated
     after the other, so that the gradients of all B examples with respect to the largest parameter are in memory, and
     not those with respect to the others; parameters that no rule of the engine covers come all at once.
+    The examples are those of this process: percentiles over several would need the gradients of all in one place.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from genbounds.coherence.robust_descent import RollingMedian, median_gradients, median_of_three
 from genbounds.models.guards import ModelError
@@ -168,6 +169,26 @@ class TestM3:
         sparse = nn.Sequential(nn.Embedding(4, 3, sparse=True))
         with pytest.raises(ModelError, match=r"sparse one of '0\.weight'"):
             median_gradients(sparse, F.cross_entropy, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
+
+    @pytest.mark.parametrize("view", [True, False])
+    def test_buffers_of_distributed_training_are_written_again(self, view):
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        try:
+            (x, y), alone, model = batch(), network(), network()
+            wrapped = DistributedDataParallel(model, gradient_as_bucket_view=view)
+            for each, called in ((alone, alone), (model, wrapped)):
+                optimizer = torch.optim.SGD(each.parameters(), lr=0.1)
+                RollingMedian(optimizer)
+                for step in range(6):
+                    optimizer.zero_grad()
+                    if step % 2:
+                        F.cross_entropy(called(x * step), y).backward()
+                    else:
+                        median_gradients(called, F.cross_entropy, x * step, y)
+                    optimizer.step()
+        finally:
+            torch.distributed.destroy_process_group()
+        assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), model.parameters(), strict=True))
 
     def test_everything_stays_on_the_device(self):
         # Tensors on "meta" have a device and no values: what looks at a value, or mixes devices, fails.

@@ -80,7 +80,8 @@ class ViewGradients(ExampleGradients):
     def _placed(self, values: Tensor) -> Tensor:
         """Return tensors of the whole shape, one a row, from those of the view."""
         whole = values.new_zeros(len(values), self.shape.numel())
-        whole.index_copy_(1, self._places.numbers.to(whole.device), values.flatten(1))
+        places = self._places.numbers.to(whole.device)
+        whole.index_copy_(1, places, values.reshape(len(values), len(places)))
         return whole.reshape(-1, *self.shape)
 
 

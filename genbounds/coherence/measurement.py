@@ -70,7 +70,7 @@ def measure(
     indices : array_like of int, optional
         Examples of `data` to measure; all by default.
     batch_size : int
-        Examples in a block. It changes no number but for rounding.
+        Examples in a block. But for rounding, nothing depends on it except for the random signs.
     interval : bool
         Whether to make the second pass, without which there is no standard error. A second set needs it in any case.
     level : float

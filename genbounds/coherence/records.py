@@ -102,7 +102,8 @@ class _Numbers:
     def approximate_p_value(self) -> float:
         """P-value of Gaussian gradients with the effective dimension that sign flips show; NaN without sign flips.
 
-        An approximation (see `genbounds.coherence.null`), but not limited to 1 / (K + 1) from below.
+        An approximation (see `genbounds.coherence.null`), but not limited to 1 / (K + 1) from below. Signal makes the
+        dimension too small and this too large.
         """
         if not self.pair_square:
             return math.nan

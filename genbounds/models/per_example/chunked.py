@@ -1,6 +1,6 @@
 """Gradients of single examples in full, a few at a time: never those of a whole set in memory."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -15,12 +15,14 @@ from genbounds.models.per_example.evaluation import (
     check_fixed_function,
     chosen_parameters,
     forward,
+    joined,
     number_of,
     rows_of,
+    tensors_of,
 )
 from genbounds.numerics.checks import count
 
-__all__ = ["ChunkedGradients", "GradientMoments"]
+__all__ = ["ChunkedGradients", "GradientMoments", "first_line"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class ChunkedGradients:
             try:
                 return self._by_vmap(parameters, rest, inputs, targets)
             except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-                self.why_loop = _first_line(error)
+                self.why_loop = first_line(error)
         singles = [
             self._of_one(parameters, rest, rows_of(inputs, slice(i, i + 1)), rows_of(targets, slice(i, i + 1)))
             for i in range(number_of(inputs))
@@ -138,12 +140,11 @@ class ChunkedGradients:
     def _by_vmap(
         self, parameters: dict[str, Tensor], rest: dict[str, Tensor], inputs: Inputs, targets: Inputs
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        (x, rebuild_x), (y, rebuild_y) = _tensors(inputs), _tensors(targets)
-
         def loss_of_one(weights: dict[str, Tensor], x: dict[str, Tensor], y: dict[str, Tensor]) -> Tensor:
             one, target = ({name: part.unsqueeze(0) for name, part in parts.items()} for parts in (x, y))
-            return self._loss(weights | rest, rebuild_x(one), rebuild_y(target))
+            return self._loss(weights | rest, joined(inputs, one), joined(targets, target))
 
+        x, y = tensors_of(inputs), tensors_of(targets)
         gradients, losses = vmap(grad_and_value(loss_of_one), in_dims=(None, 0, 0))(parameters, x, y)
         return losses.detach(), gradients
 
@@ -250,13 +251,17 @@ def _merged(one: GradientMoments, other: GradientMoments) -> GradientMoments:
     return GradientMoments(number, one.mean + apart * (other.number / number), centred)
 
 
-def _tensors(batch: Inputs) -> tuple[dict[str, Tensor], Callable[[dict[str, Tensor]], Inputs]]:
-    """Return the tensors of a batch, and how to put it together again: vmap takes nothing else."""
-    if isinstance(batch, Mapping):
-        constants = {name: part for name, part in batch.items() if not isinstance(part, Tensor)}
-        return {name: part for name, part in batch.items() if name not in constants}, lambda parts: constants | parts
-    return {"": batch}, lambda parts: parts[""]
+def first_line(error: Exception) -> str:
+    """Return what an error says, in short.
 
+    Parameters
+    ----------
+    error : Exception
+        Of torch, say, with its advice behind.
 
-def _first_line(error: Exception) -> str:
+    Returns
+    -------
+    str
+        The first line, or the error's name.
+    """
     return str(error).strip().partition("\n")[0] or type(error).__name__

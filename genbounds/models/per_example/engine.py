@@ -7,14 +7,23 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from genbounds.models.per_example.chunked import ChunkedGradients
-from genbounds.models.per_example.evaluation import Inputs, Loss, number_of
+from genbounds.models.guards import ModelError
+from genbounds.models.per_example.chunked import ChunkedGradients, first_line
+from genbounds.models.per_example.collector import Overwritten, collect
+from genbounds.models.per_example.evaluation import Inputs, Loss, forward, number_of, picked, rows_of, undisturbed
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.losses import SingleLosses, batch_loss
+from genbounds.models.per_example.probe import find_plan
+from genbounds.models.per_example.recorder import Plan, Unforeseen
+from genbounds.models.per_example.self_check import Truth, check_losses_stand_alone, examined, one_by_one
 
 __all__ = ["BatchNorms", "PerExampleGradients", "Visitor"]
 
 #: Called with a parameter's name, the examples of the batch, and their gradients.
 Visitor: TypeAlias = Callable[[str, slice, ExampleGradients], None]
+
+#: Examples of the first batch on which everything is found out and checked.
+_CHECKED = 3
 
 
 @dataclass(frozen=True)
@@ -72,16 +81,23 @@ class PerExampleGradients:
     def __init__(
         self, model: nn.Module, loss: Loss, *, parameters: Collection[str] | None = None, chunk_size: int = 16
     ) -> None:
-        self.model = getattr(model, "_orig_mod", model)
+        self.model, self.loss = getattr(model, "_orig_mod", model), loss
         self._chunked = ChunkedGradients(self.model, loss, chunk_size, parameters)
         measured = self._chunked.parameters()
         self.names = tuple(measured)
         self.shapes = {name: value.shape for name, value in measured.items()}
         self.layers = {name: name.rpartition(".")[0] for name in measured}
         self.routes: dict[str, str] = {}
+        self._plan = Plan()
+        self._losses: SingleLosses  # from the first batch on
+        self._tolerance = 0.0
+        self._checked = self._batches = 0
 
     def visit(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor:
         """Show the gradients of the examples of a batch, one parameter after the other.
+
+        A few examples of the first batch are looked into: how the network arranges them, and whether what comes out
+        agrees with plain autograd. At batches 2, 4, 8 and so on one example is compared again.
 
         Parameters
         ----------
@@ -95,15 +111,39 @@ class PerExampleGradients:
         -------
         Tensor of float64, shape (B,)
             Loss of each example, on the model's device.
+
+        Raises
+        ------
+        ModelError
+            If single examples have no gradients of their own, or those found turn out wrong.
+        ValueError
+            If inputs and targets differ in number, or there are none.
         """
-        losses = []
-        for rows, block, gradients in self._chunked.blocks(self._chunked.parameters(), inputs, targets):
-            losses.append(block.double())
-            for name, values in gradients.items():
-                visitor(name, rows, DenseGradients(values))
-        why = self._chunked.why_loop
-        self.routes = dict.fromkeys(self.names, "vmap: no rule" if why is None else f"loop: {why}")
-        return torch.cat(losses)
+        number = number_of(inputs)
+        if number_of(targets) != number or not number:
+            raise ValueError(
+                f"targets must hold as many examples as inputs, at least one, got {number_of(targets)} for {number}. "
+                "Pass pairs, with the examples along the first axes."
+            )
+        with undisturbed(self.model):
+            if self._checked < min(number, _CHECKED):
+                self._prepare(inputs, targets)
+            self._batches += 1
+            spot: dict[str, Tensor] = {}
+            row = self._batches * 7919 % number
+            again = self._batches > 1 and self._batches & (self._batches - 1) == 0
+
+            def deliver(name: str, rows: slice, gradients: ExampleGradients) -> None:
+                self.routes[name] = gradients.route
+                if again:
+                    spot[name] = gradients.dense(slice(row, row + 1))[0]
+                visitor(name, rows, gradients)
+
+            losses = self._follow(inputs, targets, deliver)
+            if again:
+                self._compare(spot, rows_of(inputs, slice(row, row + 1)), rows_of(targets, slice(row, row + 1)))
+            others = self._write_out(inputs, targets, visitor)
+        return others if losses is None else losses
 
     def squared_norms(self, inputs: Inputs, targets: Inputs) -> BatchNorms:
         """Return squared norms of the examples' gradients, and their sum.
@@ -117,15 +157,161 @@ class PerExampleGradients:
         -------
         BatchNorms
             Losses, squared norms and sum.
+
+        Raises
+        ------
+        ModelError
+            As `visit`.
+        ValueError
+            As `visit`.
         """
-        column = {name: number for number, name in enumerate(self.names)}
-        squared = torch.zeros(number_of(inputs), len(self.names), dtype=torch.float64)
-        total = {name: torch.zeros_like(value) for name, value in self._chunked.parameters().items()}
+        norms = _Norms(number_of(inputs))
+        losses = self.visit(inputs, targets, norms)
+        squared = torch.stack([norms.squared[name] for name in self.names], dim=1)
+        return BatchNorms(losses.cpu(), squared.cpu(), {name: norms.total[name] for name in self.names})
 
-        def take_in(name: str, rows: slice, gradients: ExampleGradients) -> None:
-            squared[rows, column[name]] = gradients.squared_norms().cpu()
-            ones = torch.ones(len(gradients), dtype=total[name].dtype, device=total[name].device)
-            total[name] += gradients.weighted_total(ones)
+    def _parameters(self, *, followed: bool) -> dict[str, Tensor]:
+        every = {name: self.model.get_parameter(name) for name in self.names}
+        return {name: value for name, value in every.items() if (name in self._plan.uncovered) is not followed}
 
-        losses = self.visit(inputs, targets, take_in)
-        return BatchNorms(losses.cpu(), squared, total)
+    def _constants(self) -> list[Tensor]:
+        return [*self.model.parameters(), *self.model.buffers()]
+
+    def _run(self, inputs: Inputs, targets: Inputs) -> Tensor:
+        """Return the losses of the examples, in the graph."""
+        outputs = forward(self.model, inputs)
+        losses = self._losses(outputs, targets)
+        if self._losses.averages:
+            with torch.no_grad():
+                whole = number_of(targets) * batch_loss(self.loss, outputs, targets)
+            check_losses_stand_alone(losses.detach().double(), whole, self._tolerance)
+        return losses
+
+    def _collect(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor | None:
+        """Follow the parameters that rules cover; return the losses, or None if there are no such parameters."""
+        number, parameters = number_of(inputs), self._parameters(followed=True)
+        if not parameters:
+            return None
+        losses = collect(
+            lambda: self._run(inputs, targets),
+            parameters,
+            self._constants(),
+            self._plan,
+            number,
+            lambda name, gradients: visitor(name, slice(0, number), gradients),
+        )
+        return losses.double()
+
+    def _follow(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor | None:
+        """Follow the parameters that rules cover, and look once more where the batch takes an unknown way."""
+        try:
+            return self._collect(inputs, targets, visitor)
+        except Overwritten as error:
+            raise ModelError(
+                f"model must treat all batches alike, got an input of {error.names[0]} that is overwritten in place "
+                "now and was not in the first. Replace operations in place."
+            ) from error
+        except Unforeseen:
+            self._prepare(inputs, targets)
+        while True:
+            try:
+                return self._collect(inputs, targets, visitor)
+            except Unforeseen as error:
+                self._plan.uncovered |= dict.fromkeys(error.names, error.why)
+
+    def _write_out(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor:
+        """Write out the gradients of the other parameters, a few examples at a time; return the losses, if any."""
+        parameters: dict[str, Tensor] = self._parameters(followed=False)
+        losses: list[Tensor] = []
+        if not parameters:
+            return torch.zeros(0)
+        for rows, block, gradients in self._chunked.blocks(parameters, inputs, targets):
+            losses.append(block.double())
+            for name, values in gradients.items():
+                visitor(name, rows, DenseGradients(values))
+        why, failed = self._plan.uncovered, self._chunked.why_loop
+        self.routes |= {n: f"vmap: {why[n]}" if failed is None else f"loop: {why[n]}; {failed}" for n in parameters}
+        return torch.cat(losses)
+
+    def _prepare(self, inputs: Inputs, targets: Inputs) -> None:
+        """Look into a few examples of a batch, and settle how each parameter's gradients are found."""
+        last = number_of(inputs) - 1
+        index = sorted({0, last // 2, last})
+        x, y = picked(inputs, index), picked(targets, index)
+        truth, self._losses = examined(self.model, self.loss, self.names, x, y)
+        self._tolerance, self._checked, self._chunked.why_loop = truth.tolerance, len(index), None
+        self._plan = self._planned(x, y, truth)
+        norms, settled = _Norms(len(index)), False
+        while not settled:
+            try:
+                self._collect(x, y, norms)
+                settled = True
+            except Unforeseen as error:
+                self._plan.uncovered |= dict.fromkeys(error.names, error.why)
+        for name, gap in norms.errors(truth).items():
+            self._plan.uncovered[name] = f"self-check is off by {gap:.2g}"
+        while True:
+            norms = _Norms(len(index))
+            self._write_out(x, y, norms)
+            wrong = norms.errors(truth)
+            if not wrong:
+                break
+            name, gap = next(iter(wrong.items()))
+            if self._chunked.why_loop is not None:
+                raise ModelError(
+                    f"model must give an example the same gradient every time, got one in {name} that is off by "
+                    f"{gap:.2g} the second time. Look for state that a pass leaves behind."
+                )
+            self._chunked.why_loop = f"self-check of vmap is off by {gap:.2g} in {name}"
+
+    def _planned(self, x: Inputs, y: Inputs, truth: Truth) -> Plan:
+        """Find out how the calls arrange the examples; a plan to write everything out, if that cannot be."""
+        try:
+            losses = self._losses(forward(self.model, x), y).double().cpu()
+            if not torch.allclose(losses, truth.losses, rtol=truth.tolerance, atol=0):
+                return Plan(
+                    uncovered=dict.fromkeys(self.names, "the loss of an example is not a function of its outputs")
+                )
+            return find_plan(
+                lambda order: self._run(picked(x, order), picked(y, order)),
+                number_of(x),
+                self._parameters(followed=True),
+                self._constants(),
+            )
+        except ModelError:
+            raise
+        except Exception as error:  # plain autograd went through: what stops here is no fault of the model
+            return Plan(uncovered=dict.fromkeys(self.names, first_line(error)))
+
+    def _compare(self, spot: dict[str, Tensor], inputs: Inputs, targets: Inputs) -> None:
+        """Compare one example of this batch with plain autograd."""
+        truth = one_by_one(self.model, self.loss, list(spot), inputs, targets, self._tolerance)
+        for name, gradient in spot.items():
+            error = truth.error(name, gradient.double().square().sum()[None], gradient)
+            if not error <= truth.tolerance:
+                raise ModelError(
+                    f"model must treat all batches alike, got a gradient in {name} that is off by {error:.3g} in batch "
+                    f"{self._batches}, and was not in the first. Measure it with batches of one example."
+                )
+
+
+class _Norms:
+    """Visitor that takes in squared norms and sums."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.squared: dict[str, Tensor] = {}
+        self.total: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, rows: slice, gradients: ExampleGradients) -> None:
+        squared, total = gradients.norms_and_total()
+        if name not in self.squared:
+            self.squared[name] = squared.new_zeros(self.number)
+            self.total[name] = torch.zeros_like(total)
+        self.squared[name][rows] = squared
+        self.total[name] += total
+
+    def errors(self, truth: Truth) -> dict[str, float]:
+        """Return the parameters that are off by more than rounding, and by how much."""
+        errors = {name: truth.error(name, self.squared[name], self.total[name]) for name in self.squared}
+        return {name: error for name, error in errors.items() if not error <= truth.tolerance}

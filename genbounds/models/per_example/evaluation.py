@@ -1,6 +1,7 @@
 """How a batch is run: inputs of either kind, their rows, and which models have gradients of single examples."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
 import torch
@@ -11,7 +12,17 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from genbounds.models.guards import ModelError
 
-__all__ = ["Inputs", "Loss", "check_fixed_function", "chosen_parameters", "forward", "number_of", "rows_of"]
+__all__ = [
+    "Inputs",
+    "Loss",
+    "check_fixed_function",
+    "chosen_parameters",
+    "forward",
+    "joined",
+    "number_of",
+    "rows_of",
+    "tensors_of",
+]
 
 #: A batch: ``model(inputs)``, or by keyword, ``model(**inputs)``. Tensors have the examples along their first axis;
 #: what is no tensor (``use_cache=False``) goes to the model as it is.
@@ -60,8 +71,7 @@ def number_of(inputs: Inputs) -> int:
     ValueError
         If the tensors disagree, or there is none.
     """
-    parts = inputs.values() if isinstance(inputs, Mapping) else (inputs,)
-    lengths = {len(part) for part in parts if isinstance(part, Tensor)}
+    lengths = {len(part) for part in tensors_of(inputs).values()}
     if len(lengths) != 1:
         raise ValueError(
             f"inputs must hold the same number of examples in every tensor, got {sorted(lengths)}. Put the examples "
@@ -85,9 +95,63 @@ def rows_of(inputs: Inputs, rows: slice) -> Inputs:
     Tensor or dict of str to Tensor
         The smaller batch.
     """
-    if isinstance(inputs, Mapping):
-        return {name: rows_of(part, rows) if isinstance(part, Tensor) else part for name, part in inputs.items()}
-    return inputs.narrow(0, rows.start, rows.stop - rows.start)
+    size = rows.stop - rows.start
+    return joined(inputs, {name: part.narrow(0, rows.start, size) for name, part in tensors_of(inputs).items()})
+
+
+def picked(inputs: Inputs, index: Sequence[int]) -> Inputs:
+    """Take some examples of a batch by number.
+
+    Parameters
+    ----------
+    inputs : Tensor or mapping of str to Tensor
+        The batch.
+    index : sequence of int
+        Which, in order.
+
+    Returns
+    -------
+    Tensor or dict of str to Tensor
+        The smaller batch.
+    """
+    parts = tensors_of(inputs)
+    return joined(inputs, {name: part[torch.tensor(index, device=part.device)] for name, part in parts.items()})
+
+
+def tensors_of(batch: Inputs) -> dict[str, Tensor]:
+    """Return the tensors of a batch: vmap takes nothing else.
+
+    Parameters
+    ----------
+    batch : Tensor or mapping of str to Tensor
+        Inputs or targets.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By name; "" for a single tensor.
+    """
+    if isinstance(batch, Mapping):
+        return {name: part for name, part in batch.items() if isinstance(part, Tensor)}
+    return {"": batch}
+
+
+def joined(batch: Inputs, tensors: Mapping[str, Tensor]) -> Inputs:
+    """Put other tensors into the place of those of a batch.
+
+    Parameters
+    ----------
+    batch : Tensor or mapping of str to Tensor
+        Inputs or targets.
+    tensors : mapping of str to Tensor
+        As `tensors_of` returns them.
+
+    Returns
+    -------
+    Tensor or dict of str to Tensor
+        What is no tensor stays.
+    """
+    return {**batch, **tensors} if isinstance(batch, Mapping) else tensors[""]
 
 
 def check_fixed_function(model: nn.Module) -> None:
@@ -154,3 +218,44 @@ def chosen_parameters(model: nn.Module, parameters: Collection[str] | None = Non
         if not torch.is_floating_point(value):
             raise ModelError(f"parameters must be real floating tensors, got {name} of {value.dtype}. Leave it out.")
     return chosen
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Run the model as it is written, with nothing that requires a gradient, and leave no trace.
+
+    Compiled parts run as plain Python and attention by its separate steps; the caller's random state, gradients and
+    settings are what they were, whatever happens.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    trained = [value for value in (*model.parameters(), *model.buffers()) if value.requires_grad]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    devices = {value.device for value in model.parameters() if value.device.type == "cuda"}
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices))
+        stack.enter_context(torch.enable_grad())
+        if any(
+            getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod") for module in model.modules()
+        ):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.callback(torch.clear_autocast_cache)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        for value in trained:
+            stack.callback(value.requires_grad_, True)
+            value.requires_grad_(False)
+        torch.backends.mha.set_fastpath_enabled(False)
+        torch.clear_autocast_cache()
+        yield
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None

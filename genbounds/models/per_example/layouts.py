@@ -1,9 +1,9 @@
 """Where the examples of a batch are among the axes of a tensor inside the network.
 
-A linear layer may see them first (B, T, d), second (T, B, d), or merged with other positions, (B T, d) or (T B, d). Shapes
-cannot tell, least of all where T = B. What can is which rows belong to whom: rows that change when one example is
-exchanged for another, and rows that receive a gradient from one example's loss. `layout_of` finds the one arrangement
-that agrees with both.
+A linear layer may see them first (B, T, d), second (T, B, d), or merged with other positions, (B T, d) or (T B, d).
+Shapes cannot tell, least of all where T = B. What can is which rows belong to whom: rows that change when one example
+is exchanged for another, and rows that receive a gradient from one example's loss. `layout_of` finds the one
+arrangement that agrees with both.
 """
 
 from collections.abc import Sequence

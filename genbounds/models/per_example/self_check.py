@@ -1,0 +1,276 @@
+"""What a model's gradients at single examples must be: plain autograd, one example at a time, on a few of them.
+
+Everything faster is compared with this at the first batch, parameter by parameter. The same few examples show whether
+single examples have gradients at all: whether the loss of the batch is made of the losses of its examples.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from genbounds.models.guards import ModelError, check_deterministic
+from genbounds.models.per_example.evaluation import Inputs, Loss, forward, number_of, rows_of, tensors_of
+from genbounds.models.per_example.losses import SingleLosses, batch_loss
+
+__all__ = ["Truth", "check_losses_stand_alone", "examined", "one_by_one", "tolerance_of"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Losses and gradients of a few examples, found one at a time.
+
+    Parameters
+    ----------
+    losses : Tensor of float64, shape (n,)
+        Losses, on the CPU.
+    squared : dict of str to Tensor of float64, shape (n,)
+        Squared norms of the gradients by parameter, on the CPU.
+    total : dict of str to Tensor
+        Sums of the gradients.
+    tolerance : float
+        Relative error that rounding may cause.
+    """
+
+    losses: Tensor
+    squared: dict[str, Tensor]
+    total: dict[str, Tensor]
+    tolerance: float
+
+    def error(self, name: str, squared: Tensor, total: Tensor) -> float:
+        """Return by how much gradients of one parameter are off, relative to the largest of the true ones.
+
+        Parameters
+        ----------
+        name : str
+            The parameter.
+        squared : Tensor, shape (n,)
+            Squared norms found.
+        total : Tensor
+            Sum found.
+
+        Returns
+        -------
+        float
+            Not above `tolerance` if they agree; NaN where something is not a number. What is small against the whole
+            gradient, as rounding is where a gradient vanishes by symmetry, is no error.
+        """
+        truth = self.squared[name]
+        epsilon = torch.finfo(self.total[name].dtype).eps
+        whole = float(torch.stack([*self.squared.values()]).sum(dim=0).max()) ** 0.5
+        noise = min(2**7 * epsilon, self.tolerance) * whole / self.tolerance
+        scale = max(float(truth.max()) ** 0.5, noise)
+        if scale == 0:
+            scale = 1.0
+        norms = float((squared.cpu().double().sqrt() - truth.sqrt()).abs().max())
+        sums = float((total.double() - self.total[name].double()).norm()) / len(truth)
+        return max(norms, sums, key=lambda error: (error != error, error)) / scale
+
+
+def one_by_one(
+    model: nn.Module, loss: Loss, names: Sequence[str], inputs: Inputs, targets: Inputs, tolerance: float
+) -> Truth:
+    """Find the gradients of a few examples, one at a time.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network; none of its parameters requires a gradient when it is called.
+    loss : callable
+        Of a batch.
+    names : sequence of str
+        Measured parameters.
+    inputs, targets : Tensor or mapping of str to Tensor
+        The examples.
+    tolerance : float
+        Relative error that rounding may cause.
+
+    Returns
+    -------
+    Truth
+        Losses, squared norms and sums.
+    """
+    losses: list[Tensor] = []
+    squared: dict[str, list[Tensor]] = {name: [] for name in names}
+    total: dict[str, Tensor] = {}
+    for row in range(number_of(inputs)):
+        rows = slice(row, row + 1)
+        value, gradients = _differentiated(model, loss, names, rows_of(inputs, rows), rows_of(targets, rows))
+        losses.append(value)
+        for name, gradient in gradients.items():
+            squared[name].append(torch.linalg.vector_norm(gradient, dtype=torch.float64).square().cpu())
+            total[name] = total[name] + gradient if row else gradient
+    norms = {name: torch.stack(values) for name, values in squared.items()}
+    return Truth(torch.stack(losses), norms, total, tolerance)
+
+
+def examined(
+    model: nn.Module, loss: Loss, names: Sequence[str], inputs: Inputs, targets: Inputs
+) -> tuple[Truth, SingleLosses]:
+    """Find the gradients of a few examples, and refuse models and losses for which single examples have none.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network; none of its parameters requires a gradient when it is called.
+    loss : callable
+        Of a batch.
+    names : sequence of str
+        Measured parameters.
+    inputs, targets : Tensor or mapping of str to Tensor
+        The examples.
+
+    Returns
+    -------
+    truth : Truth
+        Losses, squared norms and sums, found one at a time.
+    single_losses : SingleLosses
+        The loss of each example from the outputs of a batch.
+
+    Raises
+    ------
+    ModelError
+        If the model is random or changes, the loss uses parameters, or loss or gradient of the examples together are
+        not made of theirs.
+    """
+    _check_fixed(model, loss, inputs, targets)
+    outputs, number = forward(model, inputs), number_of(inputs)
+    with _NoParameters(model):
+        averages = not batch_loss(loss, outputs, targets).ndim
+    single = forward(model, rows_of(inputs, slice(0, 1)))
+    tolerance = tolerance_of([*model.parameters(), *tree_leaves(outputs)])
+    truth = one_by_one(model, loss, names, inputs, targets, tolerance)
+    factor = number if averages else 1
+    whole, gradients = _differentiated(model, loss, names, inputs, targets)
+    check_losses_stand_alone(truth.losses, factor * whole, tolerance)
+    for name, gradient in gradients.items():
+        error = truth.error(name, truth.squared[name], factor * gradient)
+        if not error <= tolerance:
+            raise ModelError(
+                f"loss must be the average over the examples of a batch, or one value per example, got a gradient of "
+                f"{number} examples that differs by {error:.3g} from the sum of theirs (in {name}). {_REMEDY}"
+            )
+    return truth, SingleLosses(loss, outputs, single, averages)
+
+
+_REMEDY = (
+    "Use reduction='mean' without weights of classes, or return one loss per example; examples must not see each other "
+    "in the model either, as in contrastive losses and batch statistics."
+)
+
+
+def check_losses_stand_alone(losses: Tensor, whole: Tensor, tolerance: float) -> None:
+    """Refuse a loss of a batch that is not made of the losses of its examples.
+
+    Parameters
+    ----------
+    losses : Tensor, shape (n,)
+        Of the single examples.
+    whole : Tensor, scalar
+        Their sum, as the loss of the batch gives it.
+    tolerance : float
+        Relative error that rounding may cause.
+
+    Raises
+    ------
+    ModelError
+        If it is another number.
+    """
+    total, found = float(losses.sum()), float(whole)
+    if not abs(total - found) <= tolerance * float(losses.abs().sum()):
+        raise ModelError(
+            f"loss must be the average over the examples of a batch, or one value per example, got {found:.6g} for "
+            f"{len(losses)} examples whose own losses add up to {total:.6g}. {_REMEDY}"
+        )
+
+
+def tolerance_of(tensors: Iterable[object]) -> float:
+    """Return the relative error that rounding may cause in a gradient's norm.
+
+    Parameters
+    ----------
+    tensors : iterable
+        Parameters and outputs; what is no floating tensor does not count.
+
+    Returns
+    -------
+    float
+        From 1e-9 in float64 to 0.05 in half precision, which autocast has as well.
+    """
+    held = [value for value in tensors if isinstance(value, Tensor) and value.is_floating_point()]
+    if any(torch.is_autocast_enabled(value.device.type) for value in held):
+        return 0.05
+    if any(value.is_cuda and value.dtype == torch.float32 for value in held) and _rounds_products():
+        return 0.02
+    return max((_TOLERANCES.get(value.dtype, 0.05) for value in held), default=0.05)
+
+
+_TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+def _rounds_products() -> bool:
+    """Say whether products of float32 are rounded to TF32."""
+    return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+
+
+def _check_fixed(model: nn.Module, loss: Loss, inputs: Inputs, targets: Inputs) -> None:
+    versions = [value._version for value in model.parameters()]
+    first = next(iter(tensors_of(inputs).values()))
+    number = len(first)
+    check_deterministic(model, first, lambda model, _: batch_loss(loss, forward(model, inputs), targets).expand(number))
+    if versions != [value._version for value in model.parameters()]:
+        raise ModelError(
+            "model must not change while it is evaluated, got parameters that a pass writes to. Call model.eval(), or "
+            "constrain the weights after the optimiser's step instead."
+        )
+
+
+def _differentiated(
+    model: nn.Module, loss: Loss, names: Sequence[str], inputs: Inputs, targets: Inputs
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the sum of the losses and its gradient, by plain autograd."""
+    parameters = [model.get_parameter(name) for name in names]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        value = batch_loss(loss, forward(model, inputs), targets).sum()
+        if not value.requires_grad:
+            raise ModelError(
+                "loss must depend on the parameters, got one that has no gradient. Remove torch.no_grad()."
+            )
+        gradients = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+    except RuntimeError as error:
+        if "Checkpointing is not compatible" not in str(error):
+            raise
+        raise ModelError(
+            "model must not use reentrant checkpointing, which gives gradients to nothing but .grad. Use "
+            "torch.utils.checkpoint.checkpoint(..., use_reentrant=False)."
+        ) from error
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    return value.detach().double().cpu(), dict(zip(names, gradients, strict=True))
+
+
+class _NoParameters(TorchFunctionMode):
+    """Refuses calls that take a parameter: the loss is evaluated inside."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._names = {id(value): name for name, value in model.named_parameters()}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run a call without parameters."""
+        for value in tree_leaves((args, kwargs)):
+            if id(value) in self._names:
+                raise ModelError(
+                    f"loss must be a function of outputs and targets, got one that uses {self._names[id(value)]}. "
+                    "Leave regularisers out, they belong to no example; put layers into the model."
+                )
+        return func(*args, **(kwargs or {}))

@@ -106,7 +106,7 @@ def winsorised_gradients(engine: PerExampleGradients, inputs: Inputs, targets: I
 
     def take_in(name: str, _: slice, gradients: ExampleGradients) -> None:
         blocks = waiting.setdefault(name, [])
-        blocks.append(gradients.dense(slice(None)))
+        blocks.append(gradients.dense(slice(0, len(gradients))))
         if sum(map(len, blocks)) == number:
             del waiting[name]
             means[name] = winsorised_mean(torch.cat(blocks) if len(blocks) > 1 else blocks[0], c)

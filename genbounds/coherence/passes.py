@@ -40,6 +40,8 @@ class GradientPasses:
     ----------
     layers : dict of str to int
         Parameters, as single numbers, of each of the L layers in order of definition: the columns of what follows.
+    column : dict of str to int
+        The layer of each parameter, by its place in `layers`.
     """
 
     def __init__(self, engine: PerExampleGradients, blocks: Blocks, *, progress: bool = False) -> None:
@@ -49,7 +51,7 @@ class GradientPasses:
             layer = engine.layers[name]
             self.layers[layer] = self.layers.get(layer, 0) + engine.shapes[name].numel()
         position = {layer: column for column, layer in enumerate(self.layers)}
-        self._column = {name: position[engine.layers[name]] for name in engine.names}
+        self.column = {name: position[engine.layers[name]] for name in engine.names}
 
     def norms(self) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Tensor]]:
         """Return the loss and the squared gradient norms of each example, and the average gradient.
@@ -69,7 +71,7 @@ class GradientPasses:
             If a loss or a gradient is not finite.
         """
         total = CompensatedSum(self.parameters())
-        columns = torch.tensor([self._column[name] for name in self.engine.names])
+        columns = torch.tensor([self.column[name] for name in self.engine.names])
 
         def numbers(block: Block) -> Tensor:
             found = self.engine.squared_norms(block.inputs, block.targets)
@@ -78,7 +80,7 @@ class GradientPasses:
             by_layer.index_add_(1, columns, found.squared)
             return torch.cat([found.losses[:, None], by_layer], dim=1)
 
-        table = self._gathered("norms of gradients", numbers, 1 + len(self.layers))
+        table = self.table("norms of gradients", numbers, 1 + len(self.layers))
         bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
         if len(bad):
             raise ModelError(
@@ -108,12 +110,12 @@ class GradientPasses:
 
             def take_in(name: str, rows: slice, gradients: ExampleGradients) -> None:
                 for number, vector in enumerate(vectors):
-                    dots[rows, number, self._column[name]] += gradients.dots(vector[name]).cpu()
+                    dots[rows, number, self.column[name]] += gradients.dots(vector[name]).cpu()
 
             self.engine.visit(block.inputs, block.targets, take_in)
             return dots.flatten(1)
 
-        table = self._gathered("inner products of gradients", numbers, len(vectors) * width)
+        table = self.table("inner products of gradients", numbers, len(vectors) * width)
         return [table[:, number * width : (number + 1) * width] for number in range(len(vectors))]
 
     def flipped(self, draws: int, seed: int) -> NDArray[np.float64]:
@@ -167,7 +169,7 @@ class GradientPasses:
         """
         squared = np.zeros((number, len(self.layers)))
         for name, value in vectors.items():
-            squared[:, self._column[name]] += value.double().reshape(number, -1).square().sum(dim=1).cpu().numpy()
+            squared[:, self.column[name]] += value.double().reshape(number, -1).square().sum(dim=1).cpu().numpy()
         return squared
 
     def routes(self) -> dict[str, str]:
@@ -209,7 +211,23 @@ class GradientPasses:
         """
         return track(self.blocks, description, total=len(self.blocks), progress=self.progress)
 
-    def _gathered(self, description: str, numbers: Callable[[Block], Tensor], width: int) -> NDArray[np.float64]:
+    def table(self, description: str, numbers: Callable[[Block], Tensor], width: int) -> NDArray[np.float64]:
+        """Make one pass that keeps some numbers of each example.
+
+        Parameters
+        ----------
+        description : str
+            What is under way.
+        numbers : callable
+            From a block, the numbers of its examples: float64, on the CPU, shape (b, width).
+        width : int
+            Numbers of one example.
+
+        Returns
+        -------
+        ndarray, shape (m, width)
+            In the order of the examples, on all processes.
+        """
         index: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
         rows = [torch.zeros(0, width, dtype=torch.float64)]
         for block in self.tracked(description):

@@ -1,12 +1,13 @@
 """Gradients of single examples in full, a few at a time: never those of a whole set in memory."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, grad_and_value, vmap
+from torch.func import functional_call, grad, grad_and_value, vmap
 
 from genbounds.models.guards import ModelError, check_deterministic
 from genbounds.models.per_example.evaluation import (
@@ -152,10 +153,9 @@ class ChunkedGradients:
         self, parameters: dict[str, Tensor], rest: dict[str, Tensor], x: Inputs, y: Inputs
     ) -> tuple[Tensor, dict[str, Tensor]]:
         weights = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        named = {f"model.{name}": value for name, value in (weights | rest).items()}
         with torch.enable_grad():
-            loss = self._loss(weights | rest, x, y)
-            values = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
-        return loss.detach(), dict(zip(weights, values, strict=True))
+            return functional_call(_Differentiated(self.model, self.loss), named, (x, y, weights))
 
     def _loss(self, weights: Mapping[str, Tensor], x: Inputs, y: Inputs) -> Tensor:
         return self.loss(forward(self.model, x, weights), y).sum()
@@ -232,6 +232,19 @@ class ChunkedGradients:
         return reduce(_merged, map(_moments, self.chunks(parameters, inputs, targets)))
 
 
+class _Differentiated(nn.Module):
+    """Loss and gradient at one example, both under the same weights: parts may be recomputed for the gradient."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, x: Inputs, y: Inputs, weights: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = self.loss(forward(self.model, x), y).sum()
+        values = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
+        return loss.detach(), dict(zip(weights, values, strict=True))
+
+
 def _moments(rows: Tensor) -> GradientMoments:
     wide = rows.double()
     mean = wide.mean(dim=0)
@@ -262,6 +275,6 @@ def first_line(error: Exception) -> str:
     Returns
     -------
     str
-        The first line, or the error's name.
+        The first sentence, or the error's name.
     """
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return re.split(r"\n|\. |[.:]$", str(error).strip())[0] or type(error).__name__

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.calls import ROOT, Form, Use
+from genbounds.models.per_example.calls import Form, Use
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.recorder import Key, Measured, Plan, Recorder, Unforeseen
@@ -156,9 +156,7 @@ def collect(
         lost = [name for name in parameters if name in plan.uncovered]
         if lost:
             raise Unforeseen(lost, plan.uncovered[lost[0]])
-        recorder.recording = False
-        if values.requires_grad:
-            with torch.autocast(values.device.type, enabled=False):
-                torch.autograd.grad(values.sum(), [ROOT], allow_unused=True)
+    if values.requires_grad:
+        recorder.backward(values.sum())
     collector.finish(recorder.measured)
     return values.detach()

@@ -140,7 +140,7 @@ class PerExampleGradients:
                 visitor(name, rows, gradients)
 
             losses = self._follow(inputs, targets, deliver)
-            if again:
+            if spot:
                 self._compare(spot, rows_of(inputs, slice(row, row + 1)), rows_of(targets, slice(row, row + 1)))
             others = self._write_out(inputs, targets, visitor)
         return others if losses is None else losses
@@ -230,7 +230,9 @@ class PerExampleGradients:
             for name, values in gradients.items():
                 visitor(name, rows, DenseGradients(values))
         why, failed = self._plan.uncovered, self._chunked.why_loop
-        self.routes |= {n: f"vmap: {why[n]}" if failed is None else f"loop: {why[n]}; {failed}" for n in parameters}
+        self.routes |= {
+            n: f"vmap: {why[n]}" if failed is None else f"loop: {why[n]} (vmap: {failed})" for n in parameters
+        }
         return torch.cat(losses)
 
     def _prepare(self, inputs: Inputs, targets: Inputs) -> None:

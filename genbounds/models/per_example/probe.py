@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.calls import ROOT, Use
+from genbounds.models.per_example.calls import Use
 from genbounds.models.per_example.layouts import Layout, layout_of, touched
 from genbounds.models.per_example.recorder import Key, Measured, Observer, Plan, Recorder
 
@@ -85,9 +85,8 @@ def _watch(run: _Run, number: int, recorder_for: Callable[[Observer], Recorder])
     recorder = recorder_for(note)
     with recorder:
         losses = run(range(number))
-        recorder.recording = False
-        for example in range(number if losses.requires_grad else 0):
-            torch.autograd.grad(losses[example], [ROOT], retain_graph=True, allow_unused=True)
+    for example in range(number if losses.requires_grad else 0):
+        recorder.backward(losses[example], retain_graph=True)
     for example in range(number if number > 1 else 0):
         order = list(range(number))
         order[example] = (example + 1) % number

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from genbounds.models.per_example.calls import Call, Pull, Unsupported, Use, name_of
+from genbounds.models.per_example.calls import ROOT, Call, Pull, Unsupported, Use, name_of
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.rules import SPREADING, rule_of
@@ -117,6 +117,22 @@ class Recorder(TorchFunctionMode):
         self.recording = True
         self._by_id = {id(one.tensor): one for one in self.measured}
         self._constants = {id(value): value for value in constants}
+
+    def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
+        """Run a backward pass in which what is recomputed goes the same way, unrecorded.
+
+        Parameters
+        ----------
+        loss : Tensor, scalar
+            Where it starts.
+        retain_graph : bool
+            Whether another one follows.
+        """
+        self.recording = False
+        # torch.autograd.backward would take the recorder off: it is a torch function itself.
+        engine = torch.autograd.Variable._execution_engine
+        with self, torch.autocast(loss.device.type, enabled=False):
+            engine.run_backward((loss,), (torch.ones_like(loss),), retain_graph, False, (ROOT,), True, True)
 
     def __torch_function__(
         self, func: Callable[..., Any], _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -221,7 +221,11 @@ def _check_fixed(model: nn.Module, loss: Loss, inputs: Inputs, targets: Inputs) 
     versions = [value._version for value in model.parameters()]
     first = next(iter(tensors_of(inputs).values()))
     number = len(first)
-    check_deterministic(model, first, lambda model, _: batch_loss(loss, forward(model, inputs), targets).expand(number))
+
+    def losses(model: nn.Module, _: Tensor) -> Tensor:
+        return batch_loss(loss, forward(model, inputs), targets).repeat(number)[:number]
+
+    check_deterministic(model, first, losses)
     if versions != [value._version for value in model.parameters()]:
         raise ModelError(
             "model must not change while it is evaluated, got parameters that a pass writes to. Call model.eval(), or "

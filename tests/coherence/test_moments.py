@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from genbounds.coherence.coordinate_moments import coordinate_moments
 from genbounds.coherence.measurement import measure
+from genbounds.coherence.moments import coordinate_moments
 from genbounds.models.examples import DataError
 from genbounds.worlds.gradient_regression import GaussianRegression
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from genbounds.coherence.gram import Gram
 from genbounds.coherence.jackknife import Jackknifed
-from genbounds.coherence.stiffness import mask_mean
+from genbounds.coherence.pairwise import mask_mean
 from genbounds.numerics.checks import count, finite
 
 __all__ = ["DistanceProfile", "distance_profile"]
@@ -73,7 +73,7 @@ def distance_profile(gram: Gram, distances: ArrayLike, *, bins: int = 10, level:
     gram : Gram
         Inner products of gradients.
     distances : array_like, shape (k, k)
-        Distances of the same examples' inputs, such as `genbounds.coherence.gram_matrix.input_distances` returns.
+        Distances of the same examples' inputs, such as `genbounds.coherence.gram_blocks.input_distances` returns.
     bins : int
         Bins, >= 1; bins that ties leave empty are dropped.
     level : float

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbounds.coherence.gram import Gram
-from genbounds.coherence.stiffness import stiffness
+from genbounds.coherence.pairwise import stiffness
 from genbounds.worlds.gradient_stiffness import cosine_stiffness, sign_stiffness
 
 

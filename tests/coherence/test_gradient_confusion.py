@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.coherence.confusion import confusion
+from genbounds.coherence.gradient_confusion import confusion
 from genbounds.coherence.gram import Gram
 
 

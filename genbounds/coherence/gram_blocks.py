@@ -126,7 +126,7 @@ def gram_matrix(
 
 
 def input_distances(data: Any, index: ArrayLike) -> NDArray[np.float64]:
-    """Return the distances ``1 - cos(x, x')`` of the inputs of examples, for `genbounds.coherence.distance_profile`.
+    """Return the distances ``1 - cos(x, x')`` of the inputs of examples, for `genbounds.coherence.input_distance`.
 
     Parameters
     ----------

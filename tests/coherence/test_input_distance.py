@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from genbounds.coherence.distance_profile import distance_profile
 from genbounds.coherence.gram import Gram
-from genbounds.coherence.stiffness import stiffness
+from genbounds.coherence.input_distance import distance_profile
+from genbounds.coherence.pairwise import stiffness
 
 
 def gram_of(gradients, labels=None):

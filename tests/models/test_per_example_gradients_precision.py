@@ -179,3 +179,10 @@ def test_squared_norms_of_mixed_sizes(one, other, seed):
     truth = values.double().square().flatten(1).sum(dim=1)
     torch.testing.assert_close(squared_norms(values), truth, rtol=1e-6, atol=0.0)
     torch.testing.assert_close(squared_norms(values[:, 0]), values[:, 0].double().square().sum(1), rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("length", [1, 511, 512, 513, 300_000])
+def test_squared_norms_of_long_vectors(length):
+    """A sum of equal squares, added up one after the other in float32, would be off by 5e-4."""
+    values = torch.full((2, length), 0.1)
+    torch.testing.assert_close(squared_norms(values), values.double().square().sum(1), rtol=1e-6, atol=0.0)

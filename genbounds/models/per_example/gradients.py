@@ -287,8 +287,8 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-#: Norms in float32 are trusted from here up to the inverse: below it squares of single entries may underflow unseen.
-_SAFE_NORM = 1e-12
+#: Squared norms in float32 are trusted from here up to the inverse: beyond, squares of entries may leave its range.
+_SAFE = 1e-24
 
 
 def squared_norms(values: Tensor) -> Tensor:
@@ -302,14 +302,13 @@ def squared_norms(values: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (B,)
-        float64. Over the last axis in the dtype of the values, where that can neither underflow nor overflow.
+        float64, to a few units in the last place of the values' dtype, however long, small or large they are.
     """
-    norms = torch.linalg.vector_norm(values, dim=-1)
-    if norms.dim() > 1:
-        norms = torch.linalg.vector_norm(norms.flatten(1), dim=1, dtype=torch.float64)
-    if values.dtype == torch.float32 and not bool(((norms > _SAFE_NORM) & (norms < 1 / _SAFE_NORM)).all()):
-        norms = torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=torch.float64)
-    return norms.double().square()
+    flat = values.reshape(len(values), -1)
+    squared = flat.square().sum(dim=1)  # in pairs, where a norm's sum would lose digits over long vectors
+    if squared.dtype == torch.float32 and not bool(((squared > _SAFE) & (squared < 1 / _SAFE)).all()):
+        return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).square()
+    return squared.double()
 
 
 def scaled(values: Tensor) -> tuple[Tensor, Tensor]:

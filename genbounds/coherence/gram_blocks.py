@@ -14,7 +14,6 @@ from genbounds.models.blocks import Block, Blocks
 from genbounds.models.examples import DataError
 from genbounds.models.per_example.engine import PerExampleGradients, Visitor
 from genbounds.models.per_example.gradients import ExampleGradients
-from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count
 
@@ -91,19 +90,28 @@ def gram_matrix(
            [1., 2.]])
     """
     k = int(count("examples", examples, 2))
-    options: dict[str, Any] = {"parameters": parameters, "device": device, "dtype": dtype, "batch_size": batch_size}
-    number = gradient_passes(model, loss, data, **options).blocks.number
+    number = Blocks(data, 1).number
     if number < 2:
         raise DataError(f"data must hold at least two examples, got {number}. There is no pair.")
     index = torch.randperm(number, generator=stream(seed, "gram subsample"))[:k].sort().values.numpy()
-    passes = gradient_passes(model, loss, data, indices=index, **options)
+    passes = gradient_passes(
+        model,
+        loss,
+        data,
+        parameters=parameters,
+        indices=index,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        progress=progress,
+    )
     engine, blocks = passes.engine, passes.blocks
 
     positions: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
     rows = [torch.zeros(0, len(index), dtype=torch.float64)]
     labels = [torch.zeros(0, dtype=torch.int64)]
     last = -(-len(index) // batch_size)
-    for block in track(blocks, "inner products of gradients", total=len(blocks), progress=progress):
+    for block in passes.tracked("inner products of gradients"):
         mine = _held(engine, block)
         row = torch.zeros(len(block.index), len(index), dtype=torch.float64)
         for part in mine:

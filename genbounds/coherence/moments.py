@@ -12,7 +12,6 @@ from genbounds.coherence.passes import gradient_passes
 from genbounds.coherence.signal_to_noise import SignalToNoise, summarise
 from genbounds.models.examples import DataError
 from genbounds.models.per_example.gradients import ExampleGradients
-from genbounds.models.progress import track
 from genbounds.models.sums import CompensatedSum
 
 __all__ = ["CoordinateMoments", "coordinate_moments"]
@@ -159,8 +158,7 @@ def coordinate_moments(
     engine, blocks = passes.engine, passes.blocks
     if blocks.number < 2:
         raise DataError(f"data must hold at least two examples, got {blocks.number}. One example shows no spread.")
-    held = dict(engine.model.named_parameters())
-    like = {name: held[name].detach() for name in engine.names}
+    like = passes.parameters()
     totals, squares = CompensatedSum(like), CompensatedSum(like)
 
     def take_in(name: str, _: slice, gradients: ExampleGradients) -> None:
@@ -168,7 +166,7 @@ def coordinate_moments(
         totals.add({name: gradients.weighted_total(ones)})
         squares.add({name: gradients.squares_total()})
 
-    for block in track(blocks, "moments of gradients", total=len(blocks), progress=progress):
+    for block in passes.tracked("moments of gradients"):
         engine.visit(block.inputs, block.targets, take_in)
     entries = max(torch.finfo(value.dtype).eps for value in like.values())
     rounding = max(torch.finfo(torch.float64).eps, entries**2)

@@ -180,7 +180,7 @@ class GradientPasses:
         dict of str to str
             By parameter.
         """
-        found = [dict(self.engine.routes)]
+        found = [{name: self.engine.routes[name] for name in self.engine.names if name in self.engine.routes}]
         if dist.is_available() and dist.is_initialized():
             dist.broadcast_object_list(found)
         return found[0]

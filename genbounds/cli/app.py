@@ -39,6 +39,7 @@ for _name, _line in (
     ("compress", "Certify one network, trained on all of the data, by the length of its code."),
     ("prompt", "Search prompts that classify your texts, and certify them."),
     ("supersample", "Bound a training's gap by what its predictions tell about the data it saw."),
+    ("coherence", "Measure how far the gradients of single examples agree, along a training."),
     ("verify", "Check a certificate, without the model that it is about."),
     ("curve", "Draw certified bounds and measured errors of several certificates."),
     ("theorems", "List the theorems, or show one: statement, conditions, reference."),
@@ -85,7 +86,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return USAGE_ERROR
     except KeyboardInterrupt:
-        status("Interrupted. The same command, run again, goes on where `certify`, `demo` and `supersample` stopped.")
+        resumed = "`certify`, `coherence`, `demo` and `supersample`"
+        status(f"Interrupted. The same command, run again, goes on where {resumed} stopped.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

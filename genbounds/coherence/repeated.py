@@ -45,11 +45,11 @@ class RepeatedMeasurement:
     def __init__(self, loss: Callable[..., Tensor], data: Any, *, path: Any = None, **options: Any) -> None:
         self.loss, self.data, self.options = loss, data, options
         self.journal = Journal(path)
-        named = {name: _plain(value) for name, value in options.items() if name != "progress"}
+        second = options.get("second")
         self.settings = fingerprint({
             "loss": _name(loss),
-            "data": _data_sha256(data),
-            "options": named,
+            "data": [None if examples is None else _data_sha256(examples) for examples in (data, second)],
+            "options": {name: _plain(options[name]) for name in options if name not in {"second", "progress"}},
             "version": __version__,
         })
 
@@ -77,8 +77,7 @@ class RepeatedMeasurement:
         if _distributed():  # processes that disagreed on what is known would wait for each other
             dist.broadcast_object_list(known)
         if known[0] is None:
-            record = measure(model, self.loss, self.data, **self.options)
-            measured = Measured(name, epoch, step, record)
+            measured = Measured(name, epoch, step, measure(model, self.loss, self.data, **self.options))
         else:
             measured = Measured.from_json(known[0] | {"name": name, "epoch": epoch, "step": step})
         line = measured.to_json() | {"weights": weights, "settings": self.settings}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbounds.coherence.alignment import Alignment
 from genbounds.coherence.journal import Journal
 from genbounds.coherence.records import Coherence
 from genbounds.coherence.stability import StabilityDiagnostic, hold, stability_by_coherence, stability_by_noise
@@ -32,15 +31,12 @@ class Measured:
         How many epochs and steps had been taken, as far as it is known.
     record : Coherence
         What was measured.
-    alignment : Alignment or None
-        With the average gradient of a second set of examples, if there is one.
     """
 
     name: str
     epoch: int | None
     step: int | None
     record: Coherence
-    alignment: Alignment | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON carries them.
@@ -55,7 +51,6 @@ class Measured:
             "epoch": self.epoch,
             "step": self.step,
             "record": self.record.to_json(),
-            "alignment": None if self.alignment is None else self.alignment.to_json(),
         }
 
     @classmethod
@@ -72,8 +67,7 @@ class Measured:
         Measured
             Equal to the one written.
         """
-        alignment = None if values["alignment"] is None else Alignment.from_json(values["alignment"])
-        return cls(values["name"], values["epoch"], values["step"], Coherence.from_json(values["record"]), alignment)
+        return cls(values["name"], values["epoch"], values["step"], Coherence.from_json(values["record"]))
 
 
 @dataclass(frozen=True)

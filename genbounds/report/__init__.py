@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genbounds.report.coherence import coherence_text, draw_coherence
+    from genbounds.report.coherence_series import coherence_series_text, draw_coherence_series
     from genbounds.report.curve import Point, draw_curve, fit_points, points, save_figure
     from genbounds.report.family import draw_growth, family_text
     from genbounds.report.html import certificate_html
@@ -23,9 +24,11 @@ __all__ = [
     "Point",
     "certificate_html",
     "certificate_text",
+    "coherence_series_text",
     "coherence_text",
     "curve_table",
     "draw_coherence",
+    "draw_coherence_series",
     "draw_curve",
     "draw_growth",
     "draw_layers",
@@ -44,6 +47,7 @@ __all__ = [
 
 _MODULES = {
     "coherence": ("coherence_text", "draw_coherence"),
+    "coherence_series": ("coherence_series_text", "draw_coherence_series"),
     "curve": ("Point", "draw_curve", "fit_points", "points", "save_figure"),
     "family": ("draw_growth", "family_text"),
     "html": ("certificate_html",),

@@ -1,0 +1,89 @@
+"""Coherence along the checkpoints of a training."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from genbounds.coherence.checkpoints import checkpoint_paths, position_in_name
+from genbounds.coherence.repeated import RepeatedMeasurement
+from genbounds.coherence.series_records import CoherenceSeries
+from genbounds.models.checkpoint import apply_state, load_checkpoint
+from genbounds.models.factory import build_model
+from genbounds.models.progress import track
+
+__all__ = ["coherence_series"]
+
+
+def coherence_series(
+    model: nn.Module | Callable[..., Any] | str,
+    checkpoints: Sequence[str | Path],
+    loss: Callable[..., Tensor],
+    data: Any,
+    *,
+    prefix: str = "",
+    trust_pickle: bool = False,
+    path: str | Path | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> CoherenceSeries:
+    """Measure coherence at each checkpoint of a training.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, callable or str
+        What builds the network, as `genbounds.models.build_model` takes it. A module is used as it is and left with the
+        weights of the last checkpoint, in evaluation mode.
+    checkpoints : sequence of str or Path
+        Files, in the order given, or folders (`genbounds.coherence.checkpoints.checkpoint_paths`). How many epochs and
+        steps had been taken is read from the name, as in ``epoch=2-step=60.pt``, or from an entry ``epoch``, ``step``
+        or ``global_step`` beside the weights.
+    loss, data
+        As for `genbounds.coherence.measurement.measure`.
+    prefix : str
+        Prefix of the weights' names in the files, such as ``model.`` in Lightning's.
+    trust_pickle : bool
+        Read files that run code when they are read. Only for files whose maker you trust.
+    path : str or Path, optional
+        File of JSON lines that keeps what was measured; what it holds is not measured again.
+    progress : bool
+        Whether to draw a bar on a terminal.
+    **options : object
+        As for `measure`: ``second``, ``null_draws``, ``batch_size``, ``device``, ``dtype``, ``seed``, ...
+
+    Returns
+    -------
+    CoherenceSeries
+        One point for each checkpoint, in their order.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from genbounds.models import save_state
+    >>> x, y = torch.eye(3), torch.tensor([0, 1, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for epoch in (0, 2, 10):
+    ...         save_state({"weight": torch.full((2, 3), epoch / 10)}, f"{folder}/epoch={epoch}.safetensors")
+    ...     build = lambda: nn.Linear(3, 2, bias=False)
+    ...     series = coherence_series(build, [folder], nn.functional.cross_entropy, (x, y), interval=False)
+    >>> series.axis
+    ('epoch', (0, 2, 10))
+    """
+    files = checkpoint_paths(checkpoints)
+    network = build_model(model)
+    measurement = RepeatedMeasurement(loss, data, path=path, **options)
+    points = []
+    for file in track(files, "coherence", total=len(files), progress=progress):
+        checkpoint = load_checkpoint(file, prefix=prefix, trust_pickle=trust_pickle)
+        apply_state(network, checkpoint.state)
+        epoch, step = position_in_name(file.name)
+        epoch = _number(checkpoint.metadata, "epoch") if epoch is None else epoch
+        step = _number(checkpoint.metadata, "step", "global_step") if step is None else step
+        points.append(measurement.at(network.eval(), file.name, epoch=epoch, step=step))
+    return CoherenceSeries(tuple(points))
+
+
+def _number(metadata: Mapping[str, Any], *names: str) -> int | None:
+    """Return the first whole number kept beside the weights under one of these names."""
+    return next((metadata[name] for name in names if type(metadata.get(name)) is int), None)

@@ -1,0 +1,195 @@
+"""``genbounds coherence``, on a network of a second, and on its own digits."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genbounds.cli.app import OK, USAGE_ERROR
+from genbounds.cli.coherence import coherence
+from genbounds.coherence import CoherenceSeries, measure, read_series
+from genbounds.models import save_state
+from genbounds.workflow import coherence_demo
+
+FACTORY = "def build():\n    from torch import nn\n    return nn.Linear(2, 3)\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Data as .npz, a factory, and three checkpoints."""
+    source = np.random.default_rng(0)
+    targets = source.integers(3, size=40)
+    np.savez(
+        tmp_path / "data.npz", x=(source.standard_normal((40, 2)) + targets[:, None]).astype(np.float32), y=targets
+    )
+    (tmp_path / "nets.py").write_text(FACTORY, encoding="utf-8")
+    torch.manual_seed(0)
+    for epoch in (0, 2, 10):
+        save_state(nn.Linear(2, 3).state_dict(), tmp_path / "weights" / f"epoch={epoch}-step={4 * epoch}.safetensors")
+    return tmp_path
+
+
+def command(folder, *options, checkpoints="weights"):
+    return [
+        *("coherence", "--model", f"{folder / 'nets.py'}:build", "--checkpoints", folder / checkpoints),
+        *("--data", folder / "data.npz", "--out", folder / "out", *options),
+    ]
+
+
+def test_a_series(run, folder):
+    code, out, err = run(
+        *command(folder, "--second-data", folder / "data.npz", "--null-draws", "4", "--dtype", "float64")
+    )
+    assert (code, err) == (OK, "")
+    assert "m-coherence" in out
+    assert "does not order networks by generalization" in " ".join(out.split())
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        *("coherence.json", "coherence.jsonl", "coherence.png", "coherence.svg")
+    }
+    series = CoherenceSeries.from_json(json.loads((folder / "out" / "coherence.json").read_text(encoding="utf-8")))
+    assert series.axis == ("epoch", (0, 2, 10))
+    archive = np.load(folder / "data.npz")
+    model = nn.Linear(2, 3).eval()
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(folder / "weights" / series.points[1].name))
+    data = torch.from_numpy(archive["x"]), torch.from_numpy(archive["y"])
+    by_hand = measure(model.double(), nn.functional.cross_entropy, data, second=data, null_draws=4, dtype=torch.float64)
+    assert series.points[1].record.alpha == by_hand.alpha
+    assert series.points[1].record.second == by_hand.second
+    assert read_series(folder / "out" / "coherence.jsonl") == series
+
+
+def test_run_again_it_measures_nothing_again(run, folder, monkeypatch):
+    run(*command(folder))
+    before = (folder / "out" / "coherence.jsonl").read_bytes()
+    code, _, _ = run(*command(folder))
+    assert code == OK
+    assert (folder / "out" / "coherence.jsonl").read_bytes() == before
+    code, _, _ = run(*command(folder, "--seed", "3"))
+    assert len((folder / "out" / "coherence.jsonl").read_bytes().splitlines()) == 6
+
+
+def test_json_and_a_record_shown_again(run, folder):
+    code, out, err = run(*command(folder, "--json"))
+    assert (code, err) == (OK, "")
+    told = json.loads(out)
+    assert told["stability"] == []
+    code, again, _ = run(
+        "coherence", "--record", folder / "out" / "coherence.jsonl", "--out", folder / "again", "--json"
+    )
+    assert code == OK
+    assert json.loads(again) == told
+    assert {path.name for path in (folder / "again").iterdir()} == {"coherence.json", "coherence.png", "coherence.svg"}
+
+
+def test_one_checkpoint_is_one_table(run, folder):
+    code, out, _ = run(*command(folder, checkpoints="weights/epoch=2-step=8.safetensors"))
+    assert code == OK
+    assert "(root)" in out
+    assert not (folder / "out" / "coherence.png").exists()
+
+
+def test_files_are_taken_in_the_order_given(run, folder):
+    files = [folder / "weights" / f"epoch={epoch}-step={4 * epoch}.safetensors" for epoch in (10, 0)]
+    model, data = f"{folder / 'nets.py'}:build", folder / "data.npz"
+    code, out, _ = run(*(
+        "coherence",
+        "--model",
+        model,
+        "--checkpoints",
+        *files,
+        "--data",
+        data,
+        "--out",
+        folder / "out",
+        "--json",
+    ))
+    assert code == OK
+    assert [point["epoch"] for point in json.loads(out)["points"]] == [10, 0]
+
+
+def test_the_stability_diagnostic(run, folder):
+    claims = ("--step-size", "0.1", "--smoothness", "3", "--lipschitz", "50")
+    code, out, _ = run(*command(folder, *claims))
+    assert code == OK
+    assert out.count("diagnostic, no bound") == 2
+    told = json.loads((folder / "out" / "coherence.json").read_text(encoding="utf-8"))["stability"]
+    assert [each["form"] for each in told] == ["coherence", "noise"]
+    assert {each["label"] for each in told} == {"diagnostic, no bound"}
+    assert told[1]["value"] < told[0]["value"]
+
+
+def test_a_loss_of_your_own(run, folder):
+    (folder / "losses.py").write_text(
+        "from torch.nn import functional as F\n"
+        "def smooth(outputs, targets):\n    return F.cross_entropy(outputs, targets, label_smoothing=0.5)\n",
+        encoding="utf-8",
+    )
+    _, plain, _ = run(*command(folder, "--json"))
+    code, other, _ = run(*command(folder, "--json", "--loss", f"{folder / 'losses.py'}:smooth"))
+    assert code == OK
+    alphas = [[point["record"]["derived"]["alpha"] for point in json.loads(text)["points"]] for text in (plain, other)]
+    assert alphas[0] != alphas[1]
+
+
+def test_without_arguments_it_trains_on_digits(run, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(coherence_demo.train_digits, "__kwdefaults__", {"seed": 0, "epochs": (0, 1, 3)})
+    code, out, err = run("coherence")
+    assert (code, err) == (OK, "")
+    assert "cosine with second set" in out
+    series = read_series(tmp_path / "coherence" / "coherence.jsonl")
+    assert series.axis == ("epoch", (0, 1, 3))
+    first = series.points[0].record
+    assert first.m_coherence > 5  # real labels: a step on one image helps many
+    assert first.null_draws == 19
+    assert first.second.total.plug_in.value > 0.5
+    assert series.points[0].record.loss > series.points[2].record.loss
+    code, _, _ = run("coherence")
+    assert code == OK
+    assert read_series(tmp_path / "coherence" / "coherence.jsonl") == series
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--loss", "crossentropy"), "loss must be a function of torch.nn.functional"),
+        (("--loss", "math:nothing"), "no 'nothing' there"),
+        (("--level", "1"), "level must be"),
+        (("--null-draws", "-1"), "null_draws must be"),
+        (("--batch-size", "0"), "size must be"),
+        (("--device", "nowhere"), "device must be one that torch can use"),
+        (("--step-size", "0.1"), "step_size, smoothness, lipschitz must come together, got step_size alone"),
+        (("--step-size", "0.1", "--smoothness", "1", "--lipschitz", "1e-9"), "The claim is refuted"),
+        (("--prefix", "model."), "no name that begins with 'model.'"),
+        (("--second-data", "none.npz"), "which does not exist"),
+        (("--record", "none.jsonl"), "No such file"),
+    ],
+)
+def test_one_sentence_for_what_cannot_be(run, folder, options, complaint):
+    code, _, err = run(*command(folder, *options))
+    assert code == USAGE_ERROR
+    assert complaint in " ".join(err.split())
+
+
+def test_checkpoints_that_are_not_there(run, folder):
+    code, _, err = run(*command(folder, checkpoints="none"))
+    assert (code, "none: No such file or folder" in err) == (USAGE_ERROR, True)
+
+
+def test_a_model_alone_is_not_enough(run, folder):
+    code, _, err = run("coherence", "--model", f"{folder / 'nets.py'}:build", "--out", folder / "out")
+    assert code == USAGE_ERROR
+    assert "model, checkpoints must come together, got model alone" in " ".join(err.split())
+    assert not (folder / "out").exists()
+
+
+def test_every_option_is_explained():
+    documented = inspect.getdoc(coherence)
+    for name in inspect.signature(coherence).parameters:
+        assert f"\n{name} : " in documented, name

@@ -38,8 +38,10 @@ class Jackknifed:
         return self.value - reach, self.value + reach
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "not defined"
         low, high = self.interval
-        return f"{self.value:.4g} [{low:.4g}, {high:.4g}]"
+        return f"{self.value:.4g}" if math.isnan(low) else f"{self.value:.4g} [{low:.4g}, {high:.4g}]"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields and the interval for a JSON file; what is not defined as None.

@@ -40,3 +40,9 @@ def test_the_interval_is_the_normal_one():
     assert (low, high) == pytest.approx((2 - 0.979982, 2 + 0.979982), abs=1e-6)
     with pytest.raises(ValueError, match="level must be strictly between 0 and 1"):
         jackknife(0.0, [0.0, 1.0], level=1.0)
+
+
+def test_text_says_what_there_is():
+    assert str(Jackknifed(2.0, 0.5, 0.95)) == "2 [1.02, 2.98]"
+    assert str(Jackknifed(2.0, math.nan, 0.95)) == "2"
+    assert str(Jackknifed(math.nan, math.nan, 0.95)) == "not defined"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError, infer_device_and_dtype
@@ -264,10 +265,12 @@ def hessian_alignment(
     device, dtype = infer_device_and_dtype(model)
     sets = [Blocks(data, batch_size, device=device, dtype=dtype) for data in (data_a, data_b)]
     if head is None:
-        first = next(iter(sets[0])).inputs
-        if not isinstance(first, Tensor):
+        # The first example once for each process, as one of a distributed run may have no block of the data.
+        processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        (first,) = Blocks(data_a, 1, device=device, dtype=dtype, indices=np.zeros(processes, dtype=np.int64))
+        if not isinstance(first.inputs, Tensor):
             raise ModelError("head must be named for a model that takes keyword arguments, got None. Pass its name.")
-        head = find_head(model, first[:8])
+        head = find_head(model, first.inputs)
     layer = model.get_submodule(head)
     if not isinstance(layer, nn.Linear):
         raise ModelError(f"head must be an nn.Linear, got a {type(layer).__name__}. Name the last linear layer.")

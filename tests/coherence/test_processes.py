@@ -1,4 +1,4 @@
-"""One process and two agree: pairs, moments and preconditioners, over gloo, started once for all checks."""
+"""One process and two agree: pairs, moments, preconditioners, influences, heads; over gloo, started once for all."""
 
 import subprocess
 import sys
@@ -10,7 +10,14 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from genbounds.coherence import coordinate_moments, fit_preconditioner, gram_matrix, preconditioned_coherence
+from genbounds.coherence import (
+    coordinate_moments,
+    fit_preconditioner,
+    gram_matrix,
+    hessian_alignment,
+    influence,
+    preconditioned_coherence,
+)
 
 
 def results(number):
@@ -22,11 +29,16 @@ def results(number):
     moments = coordinate_moments(model, loss, examples, batch_size=16)
     p = fit_preconditioner(model, loss, examples, batch_size=16)
     found = preconditioned_coherence(model, loss, examples, p, batch_size=16)
+    moved = influence(model, loss, examples, (x[:7].flip(1), examples[1][:7]), groups=2, batch_size=16)
+    heads = hessian_alignment(model, examples, (x.flip(1), examples[1]), batch_size=16)
     return {
         "products": gram.products,
         "labels": gram.labels,
         "squares": moments.squares["0.weight"].numpy(),
         "totals": moments.totals["0.weight"].numpy(),
+        "influences": moved.by_group,
+        "damping": np.array([moved.damping, *moved.residuals]),
+        "heads": np.array([heads.spectral_norm, heads.frobenius_distance, heads.gradient_distance]),
         "preconditioned": np.array([[part.squared_mean, part.second_moment] for part in (found.total, *found.layers)]),
     }
 

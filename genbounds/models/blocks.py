@@ -165,7 +165,7 @@ class Blocks:
             negative zero becomes a positive one).
         """
         whole = torch.zeros(self.number, *values.shape[1:], dtype=values.dtype, device=self._device)
-        whole[torch.as_tensor(np.asarray(index), device=self._device)] += values.to(self._device)
+        whole[torch.as_tensor(np.asarray(index, dtype=np.int64), device=self._device)] += values.to(self._device)
         if _distributed():
             dist.all_reduce(whole)  # each example is zero everywhere but in one process: the sum is exact
         return whole.cpu()

@@ -1,5 +1,6 @@
-"""One process and two agree: pairs, moments, preconditioners, influences, heads; over gloo, started once for all."""
+"""One process and two agree bit for bit in all that the room measures; over gloo, started once for all checks."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,11 @@ from genbounds.coherence import (
     gram_matrix,
     hessian_alignment,
     influence,
+    measure,
     preconditioned_coherence,
 )
+from genbounds.models.blocks import Blocks
+from genbounds.models.per_example.engine import PerExampleGradients
 
 
 def results(number):
@@ -31,7 +35,18 @@ def results(number):
     found = preconditioned_coherence(model, loss, examples, p, batch_size=16)
     moved = influence(model, loss, examples, (x[:7].flip(1), examples[1][:7]), groups=2, batch_size=16)
     heads = hessian_alignment(model, examples, (x.flip(1), examples[1]), batch_size=16)
+    blocks, engine = Blocks(examples, 16), PerExampleGradients(model, loss)
+    rows = {
+        index: row
+        for block in blocks
+        for index, row in zip(block.index, engine.squared_norms(block.inputs, block.targets).squared, strict=True)
+    }
+    record = measure(model, loss, examples, second=(x[:7].flip(1), examples[1][:7]), null_draws=5, batch_size=16)
     return {
+        "norms": blocks.gather(
+            list(rows), torch.stack([*rows.values()]) if rows else torch.zeros(0, 4).double()
+        ).numpy(),
+        "record": np.array(json.dumps(record.to_json())),
         "products": gram.products,
         "labels": gram.labels,
         "squares": moments.squares["0.weight"].numpy(),

@@ -110,7 +110,8 @@ def touched(tensor: Tensor, leading: int) -> Tensor:
     Tensor of bool, shape `positions`
         On the CPU. NaN is not zero.
     """
-    return (tensor != 0).reshape(*tensor.shape[:leading], -1).any(dim=-1).cpu()
+    own = tuple(range(leading, tensor.ndim))
+    return ((tensor != 0).any(dim=own) if own else tensor != 0).cpu()
 
 
 def layout_of(supports: Tensor) -> Layout | None:

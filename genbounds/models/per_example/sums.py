@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+import torch
 from torch import Tensor
 
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
@@ -40,7 +41,8 @@ class SumOfGradients(ExampleGradients):
         disjoint = all(one.is_disjoint_from(other) for one, other in combinations(self.parts, 2))
         self._apart = self.sparse or disjoint
         route = " + ".join(part.route for part in self.parts) if self._apart else "materialise"
-        super().__init__(len(parts[0]), parts[0].shape, parts[0].dense(slice(0, 0)), route)
+        factor = torch.empty(0, dtype=parts[0].dtype, device=parts[0].device)
+        super().__init__(len(parts[0]), parts[0].shape, factor, route)
 
     def dense(self, rows: slice) -> Tensor:
         """Add up the uses, written out."""

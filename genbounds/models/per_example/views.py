@@ -31,7 +31,7 @@ class ViewGradients(ExampleGradients):
     """
 
     def __init__(self, part: ExampleGradients, view: View, shape: torch.Size) -> None:
-        super().__init__(len(part), shape, part.dense(slice(0, 0)), part.route)
+        super().__init__(len(part), shape, torch.empty(0, dtype=part.dtype, device=part.device), part.route)
         self.part, self.view, self.sparse = part, view, part.sparse
         self._places = _Places(view, self.shape)
 
@@ -197,7 +197,7 @@ class MadeGradients(ExampleGradients):
     """
 
     def __init__(self, part: ExampleGradients, made: Tensor, leaf: Tensor) -> None:
-        super().__init__(len(part), leaf.shape, part.dense(slice(0, 0)), "materialise")
+        super().__init__(len(part), leaf.shape, torch.empty(0, dtype=part.dtype, device=part.device), "materialise")
         self.part, self.made, self.leaf = part, made, leaf
 
     def dense(self, rows: slice) -> Tensor:

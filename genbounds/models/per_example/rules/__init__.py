@@ -4,14 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 from genbounds.models.per_example.calls import Rule, name_of
-from genbounds.models.per_example.rules import broadcasting, composite, convolution, embedding, linear, normalisation
+from genbounds.models.per_example.rules import (
+    broadcasting,
+    composite,
+    convolution,
+    embedding,
+    linear,
+    normalisation,
+    recurrent,
+)
 from genbounds.models.per_example.rules.broadcasting import SPREADING
 
 __all__ = ["SPREADING", "rule_of"]
 
 _RULES: dict[str, Rule] = {
     name: rule
-    for subject in (broadcasting, composite, convolution, embedding, linear, normalisation)
+    for subject in (broadcasting, composite, convolution, embedding, linear, normalisation, recurrent)
     for name, rule in subject.RULES.items()
 }
 

@@ -52,7 +52,7 @@ def _rows(call: Call, table: Tensor, ids: Tensor, padding: int | None = None) ->
 
     def gradients(ids: Tensor, values: Tensor) -> ExampleGradients:
         matrix = torch.Size((len(table), shape[1:].numel()))
-        part = RowGradients(ids, values.reshape(*ids.shape, -1), matrix, padding)
+        part = RowGradients(ids, values.reshape(*ids.shape, matrix[1]), matrix, padding)
         return part if shape == matrix else ViewGradients(part, lambda whole: whole.reshape(matrix), shape)
 
     def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:

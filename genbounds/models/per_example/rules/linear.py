@@ -28,7 +28,6 @@ def _contraction(call: Call, operands: _Operands, out: str, scale: float = 1.0) 
     if len(measured) != 1:
         return None
     weight, axes = measured[0]
-    sizes = dict(zip(axes, weight.shape, strict=True))
     given = "".join(letters for _, letters in others)
     positions = "".join(letter for letter in out if letter not in axes)
     groups = "".join(letter for letter in axes if letter in out and letter in given)
@@ -37,7 +36,7 @@ def _contraction(call: Call, operands: _Operands, out: str, scale: float = 1.0) 
     alone = "".join(letter for letter in axes if letter not in out and letter not in given)
     if not positions:
         return None
-    if any(sizes[letter] > 1 for letter in alone):
+    if any(size > 1 for letter, size in zip(axes, weight.shape, strict=True) if letter in alone):
         raise Unsupported("a sum over an axis of the parameter alone")
     equation = f"{','.join(letters for _, letters in others)}->{positions + groups + inner}"
     order = [out.index(letter) for letter in positions + groups + outer]
@@ -49,7 +48,8 @@ def _contraction(call: Call, operands: _Operands, out: str, scale: float = 1.0) 
 
     def rows(layout: Layout, values: Tensor, number: int) -> Tensor:
         split = layout.split(values, len(positions), number)
-        return split.reshape(*split.shape[:2], prod(sizes[letter] for letter in groups), -1).transpose(1, 2)
+        after = 2 + len(groups)
+        return split.reshape(*split.shape[:2], prod(split.shape[2:after]), prod(split.shape[after:])).transpose(1, 2)
 
     def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:
         values = torch.einsum(equation, *(tensor.to(gradient.dtype) for tensor, _ in others))

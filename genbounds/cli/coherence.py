@@ -126,7 +126,9 @@ def coherence(
         series = read_series(record)
     else:
         settings: dict[str, Any] = {"level": level, "batch_size": batch_size, "seed": seed}
-        if _together(model=model, checkpoints=checkpoints or None):
+        own = {"data": data} if data != "digits" else {}
+        own |= {"second_data": second_data} if second_data is not None else {}
+        if _together(model=model, checkpoints=checkpoints or None, **own):
             sources: tuple[Any, ...] = (model, checkpoints, _loss(loss), read_data(data, part))
             settings |= {"prefix": prefix, "trust_pickle": trust_pickle, "null_draws": null_draws or 0}
             settings["second"] = None if second_data is None else read_data(second_data, second_part)

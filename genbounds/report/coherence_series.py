@@ -89,7 +89,7 @@ def _by_checkpoint(series: CoherenceSeries) -> Table:
             f"{found.loss:.4g}",
             _number(found.alpha),
             "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}]",
-            f"{found.m_coherence:.2f}",
+            f"{found.m_coherence:.3g}",
             _number(found.noise_scale),
         ]
         if drawn:
@@ -105,7 +105,7 @@ def _by_layer(series: CoherenceSeries) -> Table:
     layers = series.points[-1].record.layers
     chosen = sorted(set(np.linspace(0, len(numbers) - 1, min(_COLUMNS, len(numbers))).round().astype(int).tolist()))
     largest = sorted(layers, key=lambda layer: -(layer.fraction or 0))[:_ROWS]
-    title = "m-coherence by layer, and the layer's share of the average squared norm"
+    title = "m-coherence of layers, and their share of the squared norm"
     table = _table(title, "layer", *(f"{unit} {numbers[i]:,}" for i in chosen))
     for layer in layers:
         if layer not in largest:
@@ -114,7 +114,7 @@ def _by_layer(series: CoherenceSeries) -> Table:
         for i in chosen:
             found = {each.name: each for each in series.points[i].record.layers}.get(layer.name)
             share = "" if found is None or found.fraction is None else f"  {found.fraction:4.0%}"
-            cells.append("" if found is None else f"{found.m_coherence:.2f}{share}")
+            cells.append("" if found is None else f"{found.m_coherence:.3g}{share}")
         table.add_row(Text(layer.name or "(root)"), *cells)
     return table
 

@@ -189,6 +189,15 @@ def test_a_model_alone_is_not_enough(run, folder):
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["--data", "--second-data"])
+def test_data_of_your_own_needs_a_model(run, folder, option):
+    code, _, err = run("coherence", option, folder / "data.npz", "--out", folder / "out")
+    assert code == USAGE_ERROR
+    name = option[2:].replace("-", "_")
+    assert f"model, checkpoints, {name} must come together, got {name} alone" in " ".join(err.split())
+    assert not (folder / "out").exists()
+
+
 def test_every_option_is_explained():
     documented = inspect.getdoc(coherence)
     for name in inspect.signature(coherence).parameters:

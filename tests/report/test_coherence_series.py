@@ -59,13 +59,13 @@ def test_every_checkpoint_and_layer_is_shown(series):
         record = point.record
         low, high = record.interval
         (line,) = [line for line in lines if f"[{low:.4f}, {high:.4f}]" in line]
-        for number in (f"{record.loss:.4g}", f"{record.alpha:.4g}", f"{record.m_coherence:.2f}"):
+        for number in (f"{record.loss:.4g}", f"{record.alpha:.4g}", f"{record.m_coherence:.3g}"):
             assert number in line.split()
         assert str(record.second.total.plug_in) in line
     for name in ("0", "1", "2"):
         (line,) = [line for line in lines if line.split()[:1] == [name] and "%" in line and "[" not in line]
         layers = [{layer.name: layer for layer in point.record.layers}[name] for point in series.points]
-        assert line.split()[1::2] == [f"{layer.m_coherence:.2f}" for layer in layers]
+        assert line.split()[1::2] == [f"{layer.m_coherence:.3g}" for layer in layers]
         assert line.split()[2::2] == [f"{layer.fraction:.0%}" for layer in layers]
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_shown_that_was_not_measured(plain):
     text = shown(plain)
     assert "cosine" not in text
     assert " p " not in text
-    assert "by layer" not in text
+    assert "of layers" not in text
 
 
 def test_stability_is_printed_with_its_label(series):

@@ -124,6 +124,9 @@ LINEAR = {
     "einsum, weight first": (lambda x, w: torch.einsum(" kd, btd -> btk", w, x), (3, 6, 4), [(5, 4)], FIRST),
     "einsum, no arrow": (lambda x, w: torch.einsum("bd,dk", x, w), (3, 4), [(4, 5)], FIRST),
     "einsum, diagonal": (lambda x, w: torch.einsum("btd,d->btd", x, w), (3, 6, 4), [(4,)], FIRST),
+    "einsum, dots": (lambda x, w: torch.einsum("...d,dk->k...", x, w).movedim(0, -1), (3, 6, 4), [(4, 5)], FIRST),
+    "einsum, dots and no arrow": (lambda x, w: torch.einsum("...d,dk", x, w), (3, 6, 4), [(4, 5)], FIRST),
+    "einsum, dots in both": (lambda x, w: torch.einsum("...d,...d->...", x, w), (3, 6, 4), [(6, 4)], FIRST),
     "einsum of three": (lambda x, w: torch.einsum("bi,oij,bj->bo", x, w, x.cos()), (3, 4), [(5, 4, 4)], FIRST),
     "bilinear": (lambda x, w, b: functional.bilinear(x, x[..., :2].cos(), w, b), (3, 6, 4), [(5, 4, 2), (5,)], FIRST),
 }
@@ -283,6 +286,13 @@ def test_repeated_along_merged_examples() -> None:
     check(merged(lambda x, p: x * p.repeat(len(x) // 6, 1)), draw(3, 6, 4), [(6, 4)], BATCH_MAJOR)
 
 
+def test_entries_repeated_for_each_example() -> None:
+    def function(x: Tensor, p: Tensor) -> Tensor:
+        return torch.cat([p.repeat_interleave(len(x), 0), x], 1)
+
+    check(function, draw(3, 6, 4), [(1, 3, 4)], SECOND)
+
+
 def test_examples_second() -> None:
     check(second(lambda x, p: x * p), draw(3, 6, 4), [(6, 1, 4)], FIRST)
 
@@ -315,6 +325,16 @@ def test_embedding_of_expanded_indices() -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("padding", [None, 4, -1])
+def test_embedding_bag(mode: str, padding: int | None) -> None:
+    def bag(x: Tensor, w: Tensor) -> Tensor:
+        return functional.embedding_bag(ids(x), w, mode=mode, padding_idx=padding)
+
+    check(bag, IDS.double(), [(5, 4)], FIRST)
+    check(lambda x, w: bag(x.flatten(0, 1), w), torch.stack([IDS, IDS.flip(0)], 1).double(), [(5, 4)], BATCH_MAJOR)
+
+
 @pytest.mark.parametrize("shape", [(5, 4), (5,), (5, 2, 3)])
 def test_parameter_indexed_by_numbers(shape: tuple[int, ...]) -> None:
     check(lambda x, w: w[ids(x)], IDS.double(), [shape], FIRST)
@@ -328,7 +348,8 @@ def test_parameter_indexed_by_numbers(shape: tuple[int, ...]) -> None:
         lambda w: functional.embedding(IDS, w, max_norm=1.0),
         lambda w: functional.embedding(IDS, w, scale_grad_by_freq=True),
         lambda w: w[IDS, IDS],
-        lambda w: torch.einsum("...d,dk->...k", draw(3, 5), w),
+        lambda w: functional.embedding_bag(IDS, w, mode="max"),
+        lambda w: functional.embedding_bag(IDS.flatten(), w, torch.tensor([0, 4, 8])),
         lambda w: torch.einsum("bd,dd->bd", draw(3, 5), w),
         lambda w: torch.einsum("bd,kl->bdk", draw(3, 5), w),
         lambda w: w[draw(5, 5) > 0],

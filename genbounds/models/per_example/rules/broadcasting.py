@@ -139,6 +139,17 @@ def _repeat(call: Call) -> _Outcome:
     return _alone(parameter, values, apart, [times * length for times, length in zip(repeats, shape, strict=True)])
 
 
+def _repeat_interleave(call: Call) -> _Outcome:
+    """Repeat entries along an axis as one more axis behind it, to spread over, and merge the two."""
+    parameter, times, axis = call.arguments("input", "repeats", "dim")
+    if not isinstance(times, int) or axis is None:
+        return None
+    axis %= parameter.ndim
+    shape = [*parameter.shape[: axis + 1], times, *parameter.shape[axis + 1 :]]
+    merged = [size * (times if place == axis else 1) for place, size in enumerate(parameter.shape)]
+    return _alone(parameter, parameter.unsqueeze(axis + 1), shape, merged)
+
+
 def _sizes(sizes: Sequence[Any]) -> Sequence[int]:
     """Return sizes that were given one by one, or as one sequence."""
     return sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
@@ -163,12 +174,13 @@ _ELEMENTWISE = (
 )
 
 #: Functions by which a parameter alone may meet the examples.
-SPREADING = ("expand", "expand_as", "broadcast_to", "repeat", "tile")
+SPREADING = ("expand", "expand_as", "broadcast_to", "repeat", "tile", "repeat_interleave")
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     **dict.fromkeys(SPREADING[:3], _expand),
-    **dict.fromkeys(SPREADING[3:], _repeat),
+    **dict.fromkeys(SPREADING[3:5], _repeat),
+    SPREADING[5]: _repeat_interleave,
     "setitem": _setitem,
     "prelu": _prelu,
 }

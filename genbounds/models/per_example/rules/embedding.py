@@ -1,4 +1,4 @@
-"""Rows of a table: embeddings, and a parameter indexed by numbers along its first axis."""
+"""Rows of a table: embeddings, bags of them, and a parameter indexed by numbers along its first axis."""
 
 from typing import Any, TypeAlias
 
@@ -43,6 +43,34 @@ def _getitem(call: Call) -> _Outcome:
     return _rows(call, table, ids)
 
 
+def _bag(call: Call) -> _Outcome:
+    """Run sums or averages over the rows of each bag, of the same number of indices each."""
+    ids, table, offsets, max_norm, _, by_frequency, mode, _, weights, _, padding = call.arguments(
+        *("input", "weight", "offsets", "max_norm", "norm_type"),
+        scale_grad_by_freq=False,
+        mode="mean",
+        sparse=False,
+        per_sample_weights=None,
+        include_last_offset=False,
+        padding_idx=None,
+    )
+    if mode == "max" or not (ids.ndim == 2 and offsets is max_norm is weights is None) or by_frequency:
+        raise Unsupported("embedding_bag with offsets, weights, maxima, max_norm or scale_grad_by_freq")
+    if call.measured(ids):
+        return None
+    padding = padding if padding is None else padding % len(table)
+    result = traced(call.run())
+    kept = torch.ones_like(ids) if padding is None else (ids != padding).long()
+    size = kept.sum(dim=1).clamp(min=1) if mode == "mean" else torch.ones_like(ids[:, 0])
+
+    def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:
+        rows, values = (layout.split(part, 1, number) for part in (ids, gradient / size[:, None]))
+        spread = values.unsqueeze(2).expand(-1, -1, ids.shape[1], -1)
+        return RowGradients(rows.flatten(1), spread.flatten(1, 2), table.shape, padding)
+
+    return result, [Use(table, result, 1, form, saved=(ids,))]
+
+
 def _rows(call: Call, table: Tensor, ids: Tensor, padding: int | None = None) -> _Outcome:
     """Run what gives one row of the table for each index."""
     if not call.measured(table) or not ids.ndim:
@@ -64,4 +92,9 @@ def _rows(call: Call, table: Tensor, ids: Tensor, padding: int | None = None) ->
     return result, [Use(table, result, ids.ndim, form, pull, saved=(ids,))]
 
 
-RULES: dict[str, Rule] = {"embedding": _embedding, "index_select": _index_select, "getitem": _getitem}
+RULES: dict[str, Rule] = {
+    "embedding": _embedding,
+    "embedding_bag": _bag,
+    "index_select": _index_select,
+    "getitem": _getitem,
+}

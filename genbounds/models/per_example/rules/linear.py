@@ -142,17 +142,20 @@ def _product(call: Call, one: Tensor, other: Tensor) -> _Outcome:
 
 
 def _einsum(call: Call) -> _Outcome:
-    equation = call.args[0]
-    operands = call.tensors()
-    if not isinstance(equation, str) or "." in equation:
-        raise Unsupported("einsum without letters for all axes")
+    equation, operands = call.args[0], call.tensors()
+    if not isinstance(equation, str):
+        raise Unsupported("einsum without an equation")
     inputs, arrow, out = equation.replace(" ", "").partition("->")
     letters = inputs.split(",")
     if not arrow:
-        out = "".join(sorted(letter for letter in set(inputs) - {","} if inputs.count(letter) == 1))
+        once = (letter for letter in set(inputs) - {",", "."} if inputs.count(letter) == 1)
+        out = ("..." if "..." in inputs else "") + "".join(sorted(once))
+    spare = "".join(sorted(set(ascii_letters) - set(equation)))
+    dots = [tensor.ndim - len(axes.replace("...", "")) for tensor, axes in zip(operands, letters, strict=True)]
+    letters = [axes.replace("...", spare[max(dots) - n : max(dots)]) for axes, n in zip(letters, dots, strict=True)]
     if any(len(set(axes)) < len(axes) for axes in letters):
         raise Unsupported("einsum over a diagonal")
-    return _contraction(call, list(zip(operands, letters, strict=True)), out)
+    return _contraction(call, list(zip(operands, letters, strict=True)), out.replace("...", spare[: max(dots)]))
 
 
 RULES: dict[str, Rule] = {

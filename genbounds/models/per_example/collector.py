@@ -59,20 +59,21 @@ class Collector:
         """
         layout, positions = self._layouts.get(key), use.watched.shape[: use.leading]
         if layout is None or not layout.fits(positions, self._number):
-            raise Unforeseen(measured.names, f"positions {tuple(positions)} in {key.function}")
+            raise Unforeseen(measured.names, f"{key.function} at other positions than before")
         _await(measured)
         versions = [(tensor, tensor._version) for tensor in use.saved]
         use.watched.register_hook(partial(self._arrived, [(measured, layout, use.form, versions)]))
 
     def _arrived(self, waiting: list[_Waiting], gradient: Tensor) -> None:
-        # What was kept for this is freed as soon as it is no longer needed, though the hook lives as long as the graph.
+        # The hook lives as long as the graph; what was kept for it is freed as soon as it is no longer needed.
         measured, layout, form, versions = waiting.pop()
         if any(tensor._version != version for tensor, version in versions):
             raise Overwritten(measured.names, "an input is overwritten in place")
-        measured.parts.append(form(layout, gradient.detach(), self._number))
-        measured.awaited -= 1
-        if not measured.awaited:
-            self._complete(measured)
+        with torch._C.DisableTorchFunction():  # the recorder has nothing to see here
+            measured.parts.append(form(layout, gradient.detach(), self._number))
+            measured.awaited -= 1
+            if not measured.awaited:
+                self._complete(measured)
 
     def _complete(self, measured: Measured) -> None:
         parts, measured.parts, measured.done = measured.parts, [], True
@@ -114,7 +115,7 @@ def _sum(parts: list[ExampleGradients]) -> ExampleGradients:
 
 
 def collect(
-    losses: Callable[[], Tensor],
+    run: Callable[[Recorder], Tensor],
     parameters: Mapping[str, Tensor],
     constants: Sequence[Tensor],
     plan: Plan,
@@ -125,8 +126,8 @@ def collect(
 
     Parameters
     ----------
-    losses : callable
-        Runs the batch: the loss of each example.
+    run : callable
+        Runs the batch, its forward pass inside the recorder, and returns the loss of each example.
     parameters : mapping of str to Tensor
         What to follow, of the model's own parameters.
     constants : sequence of Tensor
@@ -151,12 +152,11 @@ def collect(
     """
     collector = Collector(plan.layouts, number, deliver)
     recorder = Recorder(parameters, constants, plan, collector)
-    with recorder:
-        values = losses()
-        lost = [name for name in parameters if name in plan.uncovered]
-        if lost:
-            raise Unforeseen(lost, plan.uncovered[lost[0]])
-    if values.requires_grad:
-        recorder.backward(values.sum())
+    losses = run(recorder)
+    lost = [name for name in parameters if name in plan.uncovered]
+    if lost:
+        raise Unforeseen(lost, plan.uncovered[lost[0]])
+    if losses.requires_grad:
+        recorder.backward(losses.sum())
     collector.finish(recorder.measured)
-    return values.detach()
+    return losses.detach()

@@ -14,7 +14,7 @@ from genbounds.models.per_example.evaluation import Inputs, Loss, forward, numbe
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.losses import SingleLosses, batch_loss
 from genbounds.models.per_example.probe import find_plan
-from genbounds.models.per_example.recorder import Plan, Unforeseen
+from genbounds.models.per_example.recorder import Plan, Recorder, Unforeseen
 from genbounds.models.per_example.self_check import Truth, check_losses_stand_alone, examined, one_by_one
 
 __all__ = ["BatchNorms", "PerExampleGradients", "Visitor"]
@@ -165,7 +165,7 @@ class PerExampleGradients:
         ValueError
             As `visit`.
         """
-        norms = _Norms(number_of(inputs))
+        norms = _Norms()
         losses = self.visit(inputs, targets, norms)
         squared = torch.stack([norms.squared[name] for name in self.names], dim=1)
         return BatchNorms(losses.cpu(), squared.cpu(), {name: norms.total[name] for name in self.names})
@@ -177,9 +177,10 @@ class PerExampleGradients:
     def _constants(self) -> list[Tensor]:
         return [*self.model.parameters(), *self.model.buffers()]
 
-    def _run(self, inputs: Inputs, targets: Inputs) -> Tensor:
+    def _run(self, inputs: Inputs, targets: Inputs, recorder: Recorder) -> Tensor:
         """Return the losses of the examples, in the graph."""
-        outputs = forward(self.model, inputs)
+        with recorder:
+            outputs = forward(self.model, inputs)
         losses = self._losses(outputs, targets)
         if self._losses.averages:
             with torch.no_grad():
@@ -193,7 +194,7 @@ class PerExampleGradients:
         if not parameters:
             return None
         losses = collect(
-            lambda: self._run(inputs, targets),
+            lambda recorder: self._run(inputs, targets, recorder),
             parameters,
             self._constants(),
             self._plan,
@@ -243,7 +244,7 @@ class PerExampleGradients:
         truth, self._losses = examined(self.model, self.loss, self.names, x, y)
         self._tolerance, self._checked, self._chunked.why_loop = truth.tolerance, len(index), None
         self._plan = self._planned(x, y, truth)
-        norms, settled = _Norms(len(index)), False
+        norms, settled = _Norms(), False
         while not settled:
             try:
                 self._collect(x, y, norms)
@@ -253,7 +254,7 @@ class PerExampleGradients:
         for name, gap in norms.errors(truth).items():
             self._plan.uncovered[name] = f"self-check is off by {gap:.2g}"
         while True:
-            norms = _Norms(len(index))
+            norms = _Norms()
             self._write_out(x, y, norms)
             wrong = norms.errors(truth)
             if not wrong:
@@ -275,7 +276,7 @@ class PerExampleGradients:
                     uncovered=dict.fromkeys(self.names, "the loss of an example is not a function of its outputs")
                 )
             return find_plan(
-                lambda order: self._run(picked(x, order), picked(y, order)),
+                lambda order, recorder: self._run(picked(x, order), picked(y, order), recorder),
                 number_of(x),
                 self._parameters(followed=True),
                 self._constants(),
@@ -300,18 +301,17 @@ class PerExampleGradients:
 class _Norms:
     """Visitor that takes in squared norms and sums."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self) -> None:
         self.squared: dict[str, Tensor] = {}
         self.total: dict[str, Tensor] = {}
 
-    def __call__(self, name: str, rows: slice, gradients: ExampleGradients) -> None:
+    def __call__(self, name: str, _: slice, gradients: ExampleGradients) -> None:
         squared, total = gradients.norms_and_total()
-        if name not in self.squared:
-            self.squared[name] = squared.new_zeros(self.number)
-            self.total[name] = torch.zeros_like(total)
-        self.squared[name][rows] = squared
-        self.total[name] += total
+        if name in self.squared:
+            self.squared[name] = torch.cat([self.squared[name], squared])
+            self.total[name] += total
+        else:
+            self.squared[name], self.total[name] = squared, total
 
     def errors(self, truth: Truth) -> dict[str, float]:
         """Return the parameters that are off by more than rounding, and by how much."""

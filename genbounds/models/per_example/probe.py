@@ -10,15 +10,19 @@ from torch import Tensor
 from genbounds.models.per_example.calls import Use
 from genbounds.models.per_example.layouts import Layout, layout_of, touched
 from genbounds.models.per_example.recorder import Key, Measured, Observer, Plan, Recorder
+from genbounds.models.per_example.witness import Witness
 
 __all__ = ["find_plan"]
 
-_Run: TypeAlias = Callable[[Sequence[int]], Tensor]
+_Run: TypeAlias = Callable[[Sequence[int], Recorder], Tensor]
 
 
 @dataclass
 class _Sight:
-    """What was seen of one use: its values, and at which positions each example changes them or sends a gradient."""
+    """What was seen of one use: its values, and at which positions each example changes them or sends a gradient.
+
+    `picked`: whether rows were picked by their values before it. `settled`: whether it is the same with other examples.
+    """
 
     key: Key
     names: list[str]
@@ -26,6 +30,7 @@ class _Sight:
     values: Tensor
     changed: Tensor
     reached: Tensor
+    picked: bool
     settled: bool = True
 
     @property
@@ -35,7 +40,10 @@ class _Sight:
     def layout(self) -> Layout | None:
         if len(self.changed) == 1:
             return Layout(0, merged=True)  # a single example owns all positions
-        return layout_of(self.changed | self.reached) if self.settled else None
+        found = layout_of(self.changed | self.reached) if self.settled else None
+        # Rows that were picked by their values may look arranged by chance, unless there is one for each example.
+        self.settled &= found is None or not (found.merged and self.picked)
+        return found if self.settled else None
 
 
 def find_plan(run: _Run, number: int, parameters: Mapping[str, Tensor], constants: Sequence[Tensor]) -> Plan:
@@ -44,7 +52,8 @@ def find_plan(run: _Run, number: int, parameters: Mapping[str, Tensor], constant
     Parameters
     ----------
     run : callable
-        ``run(order)``: the losses of the examples with these numbers, as one batch in this order.
+        ``run(order, recorder)``: the losses of the examples with these numbers, as one batch in this order; the
+        forward pass runs inside the recorder.
     number : int
         How many there are; they must differ, or nothing tells them apart.
     parameters : mapping of str to Tensor
@@ -74,7 +83,7 @@ def _watch(run: _Run, number: int, recorder_for: Callable[[Observer], Recorder])
     def note(measured: Measured, key: Key, use: Use) -> None:
         nowhere = torch.zeros(number, *use.watched.shape[: use.leading], dtype=torch.bool)
         values = use.watched.detach().clone()
-        sight = _Sight(key, measured.names, use.pull is not None, values, nowhere, nowhere.clone())
+        sight = _Sight(key, measured.names, use.pull is not None, values, nowhere, nowhere.clone(), witness.picks_rows)
         sights.append(sight)
 
         def arrived(gradient: Tensor) -> None:
@@ -83,8 +92,8 @@ def _watch(run: _Run, number: int, recorder_for: Callable[[Observer], Recorder])
         use.watched.register_hook(arrived)
 
     recorder = recorder_for(note)
-    with recorder:
-        losses = run(range(number))
+    with Witness() as witness:
+        losses = run(range(number), recorder)
     for example in range(number if losses.requires_grad else 0):
         recorder.backward(losses[example], retain_graph=True)
     for example in range(number if number > 1 else 0):
@@ -102,27 +111,21 @@ def _compare(
     example: int,
 ) -> None:
     """Run the examples with one exchanged for another, and note what changes."""
-    place = 0
+    met = 0
 
     def note(_: Measured, key: Key, use: Use) -> None:
-        nonlocal place
-        if place < len(sights):
-            sight = sights[place]
-            if sight.key == key and sight.values.shape == use.watched.shape:
-                sight.changed[example] |= touched(use.watched.detach() - sight.values, key.leading)
-                place += 1
+        nonlocal met
+        if met < len(sights) and sights[met].key == key:
+            sight, values = sights[met], use.watched.detach()
+            if sight.values.shape == values.shape:
+                sight.changed[example] |= touched(values - sight.values, key.leading)
             else:
-                unsettle()
+                sight.settled = False
+            met += 1
 
-    def unsettle() -> None:
-        nonlocal place
-        for sight in sights[place:]:
-            sight.settled = False
-        place = len(sights)
-
-    with recorder_for(note):
-        run(order)
-    unsettle()
+    run(order, recorder_for(note))
+    for sight in sights[met:]:  # from here on the pass took another way
+        sight.settled = False
 
 
 def _draw_conclusions(plan: Plan, sights: list[_Sight]) -> None:
@@ -133,15 +136,12 @@ def _draw_conclusions(plan: Plan, sights: list[_Sight]) -> None:
     for key, group in seen.items():
         if key.label in plan.uncovered:
             continue
-        layouts = {
-            sight.layout() for sight in group if (sight.changed | sight.reached).any() or len(sight.changed) == 1
-        }
+        layouts = {sight.layout() for sight in group if sight.seen}
         only = layouts.pop() if len(layouts) == 1 else None
         if only is not None:
             plan.layouts[key] = only
         elif group[0].may_be_making and not any(sight.changed.any() for sight in group):
             plan.makings.add(key)
         else:
-            picks = "" if all(sight.settled for sight in group) else ", which takes rows that it picks by their values"
-            why = f"examples cannot be told apart in {key.function}{picks}"
-            plan.uncovered |= dict.fromkeys(group[0].names, why)
+            picks = "" if all(sight.settled for sight in group) else ", whose rows depend on values"
+            plan.uncovered |= dict.fromkeys(group[0].names, f"examples cannot be told apart in {key.function}{picks}")

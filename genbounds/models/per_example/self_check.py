@@ -4,7 +4,7 @@ Everything faster is compared with this at the first batch, parameter by paramet
 single examples have gradients at all: whether the loss of the batch is made of the losses of its examples.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from genbounds.models.guards import ModelError, check_deterministic
 from genbounds.models.per_example.evaluation import Inputs, Loss, forward, number_of, rows_of, tensors_of
 from genbounds.models.per_example.losses import SingleLosses, batch_loss
+from genbounds.models.per_example.witness import Witness
 
 __all__ = ["Truth", "check_losses_stand_alone", "examined", "one_by_one", "tolerance_of"]
 
@@ -138,11 +139,13 @@ def examined(
         not made of theirs.
     """
     _check_fixed(model, loss, inputs, targets)
-    outputs, number = forward(model, inputs), number_of(inputs)
-    with _NoParameters(model):
+    witness, number = Witness(), number_of(inputs)
+    with witness:
+        outputs = forward(model, inputs)
+    with _NoParameters(model), witness:
         averages = not batch_loss(loss, outputs, targets).ndim
     single = forward(model, rows_of(inputs, slice(0, 1)))
-    tolerance = tolerance_of([*model.parameters(), *tree_leaves(outputs)])
+    tolerance = tolerance_of(witness.precision, model.get_parameter(names[0]).device)
     truth = one_by_one(model, loss, names, inputs, targets, tolerance)
     factor = number if averages else 1
     whole, gradients = _differentiated(model, loss, names, inputs, targets)
@@ -163,6 +166,10 @@ _REMEDY = (
 )
 
 
+#: A loss that is this small has vanished by symmetry, and what is left is rounding.
+_NOTHING = 1e-5
+
+
 def check_losses_stand_alone(losses: Tensor, whole: Tensor, tolerance: float) -> None:
     """Refuse a loss of a batch that is not made of the losses of its examples.
 
@@ -181,35 +188,33 @@ def check_losses_stand_alone(losses: Tensor, whole: Tensor, tolerance: float) ->
         If it is another number.
     """
     total, found = float(losses.sum()), float(whole)
-    if not abs(total - found) <= tolerance * float(losses.abs().sum()):
+    if not abs(total - found) <= tolerance * (float(losses.abs().sum()) + _NOTHING * len(losses)):
         raise ModelError(
             f"loss must be the average over the examples of a batch, or one value per example, got {found:.6g} for "
             f"{len(losses)} examples whose own losses add up to {total:.6g}. {_REMEDY}"
         )
 
 
-def tolerance_of(tensors: Iterable[object]) -> float:
+def tolerance_of(precision: float, device: torch.device) -> float:
     """Return the relative error that rounding may cause in a gradient's norm.
 
     Parameters
     ----------
-    tensors : iterable
-        Parameters and outputs; what is no floating tensor does not count.
+    precision : float
+        Machine epsilon of the narrowest floating dtype in the pass.
+    device : torch.device
+        Where it runs.
 
     Returns
     -------
     float
-        From 1e-9 in float64 to 0.05 in half precision, which autocast has as well.
+        1e-9 in float64, 1e-3 in float32, or 0.02 where products are rounded to TF32, 0.05 in half precision.
     """
-    held = [value for value in tensors if isinstance(value, Tensor) and value.is_floating_point()]
-    if any(torch.is_autocast_enabled(value.device.type) for value in held):
-        return 0.05
-    if any(value.is_cuda and value.dtype == torch.float32 for value in held) and _rounds_products():
-        return 0.02
-    return max((_TOLERANCES.get(value.dtype, 0.05) for value in held), default=0.05)
-
-
-_TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3}
+    if precision <= torch.finfo(torch.float64).eps:
+        return 1e-9
+    if precision <= torch.finfo(torch.float32).eps:
+        return 0.02 if device.type == "cuda" and _rounds_products() else 1e-3
+    return 0.05
 
 
 def _rounds_products() -> bool:

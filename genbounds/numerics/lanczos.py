@@ -113,12 +113,12 @@ def extreme_eigenvalues(
 
     Notes
     -----
-    Limits, in the way of [KuczynskiWozniakowski1992]_ and [VanDorsselaer2000]_ but derived here: shift and scale A so that its extreme
-    eigenvalues are 0 and 1, and let b be the unit start and b_1 its component along the top eigenvector. After k steps
-    theta is the largest Rayleigh quotient of q(A) b over polynomials q of degree k - 1. Take the Chebyshev polynomial
-    q(x) = T(2 x / (1 - e) - 1), which is at most 1 in modulus on [0, 1 - e]. If 1 - theta > e, then
-    sum_i (1 - e - lambda_i) q(lambda_i)^2 b_i^2 > 0; eigenvalues above 1 - e add nothing positive, the top one adds
-    -e q(1)^2 b_1^2, and the others add at most (1 - e)(1 - b_1^2). Hence
+    Limits, in the way of [KuczynskiWozniakowski1992]_ and [VanDorsselaer2000]_ but derived here: shift and scale A so
+    that its extreme eigenvalues are 0 and 1, and let b be the unit start and b_1 its component along the top
+    eigenvector. After k steps theta is the largest Rayleigh quotient of q(A) b over polynomials q of degree k - 1. Take
+    the Chebyshev polynomial q(x) = T(2 x / (1 - e) - 1), which is at most 1 in modulus on [0, 1 - e]. If 1 - theta > e,
+    then sum_i (1 - e - lambda_i) q(lambda_i)^2 b_i^2 > 0; eigenvalues above 1 - e add nothing positive, the top one
+    adds -e q(1)^2 b_1^2, and the others add at most (1 - e)(1 - b_1^2). Hence
 
         b_1^2 / (1 - b_1^2) < (1 - e) / (e T((1 + e) / (1 - e))^2).
 

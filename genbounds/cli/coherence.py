@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from genbounds.coherence.series_records import CoherenceSeries
+    from genbounds.coherence.training.series_records import CoherenceSeries
 
 __all__ = ["coherence"]
 
@@ -116,7 +116,7 @@ def coherence(
     """
     from genbounds.cli.app import OK
     from genbounds.cli.console import show, show_json
-    from genbounds.coherence.series_records import read_series
+    from genbounds.coherence.training.series_records import read_series
     from genbounds.report.coherence import coherence_text
     from genbounds.report.coherence_series import coherence_series_text, draw_coherence_series
     from genbounds.report.curve import save_figure
@@ -166,7 +166,7 @@ def _measured(
 
     from genbounds.cli.console import progress_wanted
     from genbounds.cli.files import check_device
-    from genbounds.coherence.series import coherence_series
+    from genbounds.coherence.training.series import coherence_series
 
     return coherence_series(
         *sources,

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from genbounds.coherence.null import effective_dimension, gaussian_quantile
 from genbounds.coherence.records import Coherence, LayerCoherence
-from genbounds.coherence.series_records import CoherenceSeries
-from genbounds.coherence.stability import StabilityDiagnostic
+from genbounds.coherence.training.series_records import CoherenceSeries
+from genbounds.coherence.training.stability import StabilityDiagnostic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genbounds.coherence.alignment_penalty import hessian_gradient_penalty
+from genbounds.coherence.curvature.alignment_penalty import hessian_gradient_penalty
 from genbounds.models.guards import ModelError
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.coherence.damped_solve import conjugate_gradients, relative_residuals
+from genbounds.coherence.curvature.damped_solve import conjugate_gradients, relative_residuals
 from genbounds.models.guards import ModelError
 
 

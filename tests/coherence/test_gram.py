@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genbounds.coherence.gram import Gram
+from genbounds.coherence.pairs.gram import Gram
 
 
 @pytest.mark.parametrize(

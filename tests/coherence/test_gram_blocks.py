@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from genbounds.coherence.gram_blocks import gram_matrix, input_distances
 from genbounds.coherence.measurement import measure
-from genbounds.coherence.pairwise import stiffness
-from genbounds.coherence.spectrum import gram_spectrum
+from genbounds.coherence.pairs.gram_blocks import gram_matrix, input_distances
+from genbounds.coherence.pairs.spectrum import gram_spectrum
+from genbounds.coherence.pairs.stiffness import stiffness
 from genbounds.models.examples import DataError
 
 

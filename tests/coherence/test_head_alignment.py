@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.coherence import head_alignment as module
-from genbounds.coherence.head_alignment import compare_head_hessians, hessian_alignment
+from genbounds.coherence.curvature import head_alignment as module
+from genbounds.coherence.curvature.head_alignment import compare_head_hessians, hessian_alignment
 from genbounds.models.guards import ModelError
 from genbounds.models.head_hessians import HeadHessian
 

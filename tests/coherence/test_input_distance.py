@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from genbounds.coherence.gram import Gram
-from genbounds.coherence.input_distance import distance_profile
-from genbounds.coherence.pairwise import stiffness
+from genbounds.coherence.pairs.gram import Gram
+from genbounds.coherence.pairs.input_distance import distance_profile
+from genbounds.coherence.pairs.stiffness import stiffness
 
 
 def gram_of(gradients, labels=None):

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.coherence.damped_solve import conjugate_gradients
-from genbounds.coherence.influence_functions import influence
-from genbounds.coherence.kronecker_solve import _as_module, _check_layers, kronecker_solution
+from genbounds.coherence.curvature.damped_solve import conjugate_gradients
+from genbounds.coherence.curvature.influence import influence
+from genbounds.coherence.curvature.kronecker_solve import _as_module, _check_layers, kronecker_solution
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError
 from genbounds.models.mean_loss import MeanLoss

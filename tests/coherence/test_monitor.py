@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from genbounds.coherence import CoherenceMonitor, measure, read_series, repeated
-from genbounds.coherence import monitor as monitor_module
+from genbounds.coherence import CoherenceMonitor, measure, read_series
+from genbounds.coherence.training import monitor as monitor_module
+from genbounds.coherence.training import repeated
 
 LOSS = nn.functional.cross_entropy
 

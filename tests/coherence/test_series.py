@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from genbounds.coherence import CoherenceSeries, Measured, coherence_series, measure, read_series, repeated
-from genbounds.coherence.repeated import RepeatedMeasurement
+from genbounds.coherence import CoherenceSeries, Measured, coherence_series, measure, read_series
+from genbounds.coherence.training import repeated
+from genbounds.coherence.training.repeated import RepeatedMeasurement
 from genbounds.models import CheckpointError, save_state
 
 LOSS = nn.functional.cross_entropy

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.coherence.gram import Gram
-from genbounds.coherence.spectrum import _centred_moments, _raw_moments, gram_spectrum
+from genbounds.coherence.pairs.gram import Gram
+from genbounds.coherence.pairs.spectrum import _centred_moments, _raw_moments, gram_spectrum
 
 
 def gram_of(gradients, rounding=2.0**-52):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.coherence.stability import hold, stability_by_coherence, stability_by_noise
+from genbounds.coherence.training.stability import hold, stability_by_coherence, stability_by_noise
 from genbounds.worlds import GaussianMean, GaussianRegression, LangevinQuadratic
 
 trajectories = st.lists(st.tuples(st.floats(-1, 1), st.floats(1e-4, 1.0)), min_size=1, max_size=12)

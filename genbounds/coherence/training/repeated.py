@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from genbounds.coherence.journal import Journal, fingerprint
 from genbounds.coherence.measurement import measure
-from genbounds.coherence.series_records import CoherenceSeries, Measured, in_order
+from genbounds.coherence.training.journal import Journal, fingerprint
+from genbounds.coherence.training.series_records import CoherenceSeries, Measured, in_order
 from genbounds.models.blocks import Blocks
 from genbounds.models.state import state_sha256
 from genbounds.version import __version__

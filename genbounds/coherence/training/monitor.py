@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from genbounds.coherence.records import Coherence
-from genbounds.coherence.repeated import RepeatedMeasurement
-from genbounds.coherence.series_records import CoherenceSeries
+from genbounds.coherence.training.repeated import RepeatedMeasurement
+from genbounds.coherence.training.series_records import CoherenceSeries
 from genbounds.numerics.checks import count
 
 __all__ = ["CoherenceMonitor"]
@@ -133,7 +133,7 @@ class CoherenceMonitor:
         ImportError
             If neither lightning nor pytorch_lightning is installed.
         """
-        from genbounds.coherence.callbacks import lightning_callback
+        from genbounds.coherence.training.callbacks import lightning_callback
 
         return lightning_callback(self, by)
 
@@ -155,7 +155,7 @@ class CoherenceMonitor:
         ImportError
             If transformers is not installed.
         """
-        from genbounds.coherence.callbacks import hugging_face_callback
+        from genbounds.coherence.training.callbacks import hugging_face_callback
 
         return hugging_face_callback(self, by)
 

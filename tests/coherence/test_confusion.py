@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.coherence.gradient_confusion import confusion
-from genbounds.coherence.gram import Gram
+from genbounds.coherence.pairs.confusion import confusion
+from genbounds.coherence.pairs.gram import Gram
 
 
 def gram_of(gradients, labels=None):

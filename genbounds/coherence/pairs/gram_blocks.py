@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from genbounds.coherence.gram import Gram
+from genbounds.coherence.pairs.gram import Gram
 from genbounds.coherence.passes import gradient_passes
 from genbounds.models.blocks import Block, Blocks
 from genbounds.models.examples import DataError
@@ -134,7 +134,7 @@ def gram_matrix(
 
 
 def input_distances(data: Any, index: ArrayLike) -> NDArray[np.float64]:
-    """Return the distances ``1 - cos(x, x')`` of the inputs of examples, for `genbounds.coherence.input_distance`.
+    """Return the distances ``1 - cos(x, x')`` of the inputs of examples, for a `distance_profile`.
 
     Parameters
     ----------

@@ -9,8 +9,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from genbounds.coherence.influence_functions import influence
-from genbounds.coherence.influence_records import Influence
+from genbounds.coherence.curvature.influence import influence
+from genbounds.coherence.curvature.influence_records import Influence
 from genbounds.models.guards import ModelError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from genbounds.coherence.gram import Gram
+from genbounds.coherence.pairs.gram import Gram
 
 __all__ = ["Confusion", "confusion"]
 

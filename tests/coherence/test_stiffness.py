@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.coherence.gram import Gram
-from genbounds.coherence.pairwise import stiffness
+from genbounds.coherence.pairs.gram import Gram
+from genbounds.coherence.pairs.stiffness import stiffness
 from genbounds.worlds.gradient_stiffness import cosine_stiffness, sign_stiffness
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.coherence.gram import Gram
 from genbounds.coherence.jackknife import Jackknifed, jackknife, number_or_none
+from genbounds.coherence.pairs.gram import Gram
 
 __all__ = ["PairMeans", "Stiffness", "mask_mean", "stiffness"]
 

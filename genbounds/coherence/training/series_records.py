@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbounds.coherence.journal import Journal
 from genbounds.coherence.records import Coherence
-from genbounds.coherence.stability import StabilityDiagnostic, hold, stability_by_coherence, stability_by_noise
+from genbounds.coherence.training.journal import Journal
+from genbounds.coherence.training.stability import StabilityDiagnostic, hold, stability_by_coherence, stability_by_noise
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -103,7 +103,7 @@ class CoherenceSeries:
     def stability(
         self, step_size: float, *, smoothness: float, lipschitz: float, convex: bool = False, n: int | None = None
     ) -> tuple[StabilityDiagnostic, StabilityDiagnostic]:
-        """Evaluate the stability bound along the series: diagnostics, see `genbounds.coherence.stability`.
+        """Evaluate the stability bound along the series: diagnostics, see `genbounds.coherence.training.stability`.
 
         Between two checkpoints the values of the earlier one are kept.
 

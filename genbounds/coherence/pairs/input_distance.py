@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.coherence.gram import Gram
 from genbounds.coherence.jackknife import Jackknifed
-from genbounds.coherence.pairwise import mask_mean
+from genbounds.coherence.pairs.gram import Gram
+from genbounds.coherence.pairs.stiffness import mask_mean
 from genbounds.numerics.checks import count, finite
 
 __all__ = ["DistanceProfile", "distance_profile"]

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genbounds.coherence.damped_solve import conjugate_gradients
-from genbounds.coherence.influence_records import Influence
-from genbounds.coherence.kronecker_solve import kronecker_solution
+from genbounds.coherence.curvature.damped_solve import conjugate_gradients
+from genbounds.coherence.curvature.influence_records import Influence
+from genbounds.coherence.curvature.kronecker_solve import kronecker_solution
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError, infer_device_and_dtype
 from genbounds.models.mean_loss import MeanLoss

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from genbounds.coherence.damped_solve import DampedSolution, relative_residuals
+from genbounds.coherence.curvature.damped_solve import DampedSolution, relative_residuals
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError
 from genbounds.models.mean_loss import MeanLoss

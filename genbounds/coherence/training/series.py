@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from genbounds.coherence.checkpoints import checkpoint_paths, position_in_name
-from genbounds.coherence.repeated import RepeatedMeasurement
-from genbounds.coherence.series_records import CoherenceSeries
+from genbounds.coherence.training.checkpoints import checkpoint_paths, position_in_name
+from genbounds.coherence.training.repeated import RepeatedMeasurement
+from genbounds.coherence.training.series_records import CoherenceSeries
 from genbounds.models.checkpoint import apply_state, load_checkpoint
 from genbounds.models.factory import build_model
 from genbounds.models.progress import track

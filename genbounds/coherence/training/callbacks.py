@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from genbounds.coherence.monitor import CoherenceMonitor
+    from genbounds.coherence.training.monitor import CoherenceMonitor
 
 __all__ = ["hugging_face_callback", "lightning_callback"]
 

@@ -1,0 +1,1 @@
+"""Pairs of examples: inner products of their gradients, and what is read from them."""

@@ -9,6 +9,9 @@ from torch import distributed as dist
 
 __all__ = ["CompensatedSum", "FixedPointSum"]
 
+#: Entries added at a time: what is in between stays in a processor's cache; elsewhere launches are what costs.
+_PIECE, _PIECE_ELSEWHERE = 2**18, 2**24
+
 
 class CompensatedSum:
     """A sum of many tensors, carried as a float64 and what its rounding left over.
@@ -33,10 +36,8 @@ class CompensatedSum:
     """
 
     def __init__(self, like: Mapping[str, Tensor]) -> None:
-        self._sums = {
-            name: (torch.zeros_like(one, dtype=torch.float64), torch.zeros_like(one, dtype=torch.float64))
-            for name, one in like.items()
-        }
+        self._shapes = {name: one.shape for name, one in like.items()}
+        self._sums = {name: _nothing(one) for name, one in like.items()}
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
         """Add one tensor to the sum of each name.
@@ -47,7 +48,7 @@ class CompensatedSum:
             What to add, of any floating dtype.
         """
         for name, term in terms.items():
-            self._sums[name] = _added(*self._sums[name], term.detach().double())
+            _add(*self._sums[name], term.detach().reshape(-1))
 
     def value(self) -> dict[str, Tensor]:
         """Return the sums over all processes of ``torch.distributed``, if there are any.
@@ -60,16 +61,16 @@ class CompensatedSum:
             Float64, on the device of the terms.
         """
         if not (dist.is_available() and dist.is_initialized()):
-            return {name: high + low for name, (high, low) in self._sums.items()}
+            return {name: (high + low).reshape(self._shapes[name]) for name, (high, low) in self._sums.items()}
         sums = {}
-        for name, (high, low) in self._sums.items():
-            whole = torch.zeros_like(high), torch.zeros_like(low)
+        for name, own in self._sums.items():
+            whole = _nothing(own[0])
             for rank in range(dist.get_world_size()):
-                for part in (high, low):
+                for part in own:
                     received = part.clone()
                     dist.broadcast(received, rank)
-                    whole = _added(*whole, received)
-            sums[name] = whole[0] + whole[1]
+                    _add(*whole, received)
+            sums[name] = (whole[0] + whole[1]).reshape(self._shapes[name])
         return sums
 
 
@@ -133,10 +134,25 @@ class FixedPointSum:
         return sums
 
 
-def _added(high: Tensor, low: Tensor, term: Tensor) -> tuple[Tensor, Tensor]:
-    """Add without loss (Knuth's two-sum, then a renormalisation by Dekker's)."""
-    total = high + term
-    moved = total - high
-    rest = (high - (total - moved)) + (term - moved) + low
-    whole = total + rest
-    return whole, rest - (whole - total)
+def _nothing(like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return an empty sum, flat: a float64 and what its rounding left over."""
+    high = torch.zeros(like.numel(), dtype=torch.float64, device=like.device)
+    return high, torch.zeros_like(high)
+
+
+def _add(high: Tensor, low: Tensor, term: Tensor) -> None:
+    """Add to a sum without loss, in place (Knuth's two-sum, then a renormalisation by Dekker's)."""
+    size = _PIECE if high.device.type == "cpu" else _PIECE_ELSEWHERE
+    room = torch.empty(3, min(size, len(high)), dtype=torch.float64, device=high.device)
+    for one, left, new in zip(high.split(size), low.split(size), term.split(size), strict=True):
+        total, moved, rest = room[:, : len(one)]
+        torch.add(one, new, out=total)
+        torch.sub(total, one, out=moved)
+        torch.sub(total, moved, out=rest)
+        torch.sub(one, rest, out=rest)
+        torch.sub(new, moved, out=moved)
+        rest += moved
+        rest += left
+        torch.add(total, rest, out=one)
+        torch.sub(one, total, out=moved)
+        torch.sub(rest, moved, out=left)

@@ -38,7 +38,7 @@ def model_of(kind: str) -> nn.Module:
     }[kind]
     cls = getattr(transformers, name)
     torch.manual_seed(0)
-    model = cls(cls.config_class(**settings, attn_implementation="eager")).double().eval()
+    model = cls(cls.config_class(**settings)).double().eval()
     generator = torch.Generator().manual_seed(1)
     for value in model.parameters():
         value.data.copy_(torch.randn(value.shape, dtype=torch.float64, generator=generator) / value.shape[-1] ** 0.5)

@@ -343,6 +343,18 @@ def test_relative_positions() -> None:
     compare(build(forward, qkv=nn.Linear(4, 12), bias=nn.Embedding(5, 2)), draw(B, 6, 4))
 
 
+def test_relative_positions_masked_before_they_meet_the_examples() -> None:
+    """A measured tensor meets others that hold no examples either, but for which nothing vouches."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        places = torch.arange(6)
+        bias = m.bias((places[:, None] - places).clamp(-2, 2) + 2).permute(2, 0, 1)[None]
+        bias = torch.where(places[:, None] >= places, bias, -1e9) * functional.linear(places.double()[:, None], m.slope)
+        return ((x[:, None] @ x[:, None].mT + bias).softmax(-1) @ x[:, None]).flatten(1)
+
+    compare(build(forward, bias=nn.Embedding(5, 2), slope=parameter(6, 1)), draw(B, 6, 4))
+
+
 # Parameters that belong to no layer.
 
 BARE = {

@@ -119,12 +119,12 @@ class Use:
     pull : callable, optional
         For what may be no use but a making, as the embedding of positions before it is added to every example: from
         the gradients of `watched` to those of `parameter`.
-    free : bool
-        Whether `watched` may hold no examples at all. Its gradients are then found where it meets the examples.
-    number : int
-        Which call of the pass this is, counted from 0.
     saved : tuple of Tensor
         What `form` reads later, and nothing may change in place until then.
+    shown : Tensor, optional
+        What shows where the examples are, with the positions of `watched`; by default `watched` itself.
+    free : bool
+        Whether the call may hold no examples at all, though not all of it is known to be made of parameters.
     """
 
     parameter: Tensor
@@ -132,9 +132,9 @@ class Use:
     leading: int
     form: Form
     pull: Pull | None = None
-    free: bool = False
-    number: int = -1
     saved: tuple[Tensor, ...] = ()
+    shown: Tensor | None = None
+    free: bool = False
 
 
 #: Runs a call and names the uses of measured tensors in it. None: the examples cannot have met them there.

@@ -82,8 +82,9 @@ def _watch(run: _Run, number: int, recorder_for: Callable[[Observer], Recorder])
 
     def note(measured: Measured, key: Key, use: Use) -> None:
         nowhere = torch.zeros(number, *use.watched.shape[: use.leading], dtype=torch.bool)
-        values = use.watched.detach().clone()
-        sight = _Sight(key, measured.names, use.pull is not None, values, nowhere, nowhere.clone(), witness.picks_rows)
+        values = _shown(use).clone()
+        free = use.free or use.pull is not None
+        sight = _Sight(key, measured.names, free, values, nowhere, nowhere.clone(), witness.picks_rows)
         sights.append(sight)
 
         def arrived(gradient: Tensor) -> None:
@@ -103,6 +104,10 @@ def _watch(run: _Run, number: int, recorder_for: Callable[[Observer], Recorder])
     return sights
 
 
+def _shown(use: Use) -> Tensor:
+    return (use.watched if use.shown is None else use.shown).detach()
+
+
 def _compare(
     run: _Run,
     order: Sequence[int],
@@ -116,7 +121,7 @@ def _compare(
     def note(_: Measured, key: Key, use: Use) -> None:
         nonlocal met
         if met < len(sights) and sights[met].key == key:
-            sight, values = sights[met], use.watched.detach()
+            sight, values = sights[met], _shown(use)
             if sight.values.shape == values.shape:
                 sight.changed[example] |= touched(values - sight.values, key.leading)
             else:
@@ -129,8 +134,13 @@ def _compare(
 
 
 def _draw_conclusions(plan: Plan, sights: list[_Sight]) -> None:
-    """Add the layouts that were seen, and give up the parameters that do not fit one."""
+    """Add the layouts that were seen, and give up the parameters that do not fit one.
+
+    What is made of parameters is to be known before anything is given up: it may have hidden that more is.
+    """
     seen: dict[Key, list[_Sight]] = {}
+    lost: dict[str, str] = {}
+    known = len(plan.makings)
     for sight in sights:
         seen.setdefault(sight.key, []).append(sight)
     for key, group in seen.items():
@@ -144,4 +154,6 @@ def _draw_conclusions(plan: Plan, sights: list[_Sight]) -> None:
             plan.makings.add(key)
         else:
             picks = "" if all(sight.settled for sight in group) else ", whose rows depend on values"
-            plan.uncovered |= dict.fromkeys(group[0].names, f"examples cannot be told apart in {key.function}{picks}")
+            lost |= dict.fromkeys(group[0].names, f"examples cannot be told apart in {key.function}{picks}")
+    if len(plan.makings) == known:
+        plan.uncovered |= lost

@@ -180,14 +180,17 @@ class Recorder(TorchFunctionMode):
         return list(found.values())
 
     def _take(self, call: Call, result: Any, uses: list[Use]) -> Any:
+        free = not changes_in_place(call.func) and not any(value.requires_grad for value in call.tensors())
         for use in uses:
             measured = self._by_id[id(use.parameter)]
             key = Key(measured.label, name_of(call.func), use.leading)
             if key in self.plan.makings and use.pull is not None:
                 result = result.detach()
                 self._add(Measured(result, f"{key.function}({key.label})", {measured: use.pull}))
+            elif key in self.plan.makings:
+                return self._make(call)
             elif self.recording:
-                self.observer(measured, key, use)
+                self.observer(measured, key, replace(use, free=free))
         return result
 
     def _add(self, made: Measured) -> None:

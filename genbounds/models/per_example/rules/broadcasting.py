@@ -7,7 +7,7 @@ gradient that arrives there, summed over what an example spread it to, is the ex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -52,18 +52,26 @@ def summed(
     return form
 
 
-def _spread(parameter: Tensor, values: Tensor, shape: Sequence[int]) -> tuple[Tensor, Use] | None:
-    """Return the values of a parameter in a broadcast shape, and the use; None if there is nothing to spread over."""
+class _Spread(NamedTuple):
+    """A parameter in a broadcast shape, its use, and the axes of that shape: first those that it is spread over."""
+
+    values: Tensor
+    use: Use
+    axes: list[int]
+
+
+def _spread(parameter: Tensor, values: Tensor, shape: Sequence[int]) -> _Spread | None:
+    """Spread the values of a parameter to a shape; None if there is nothing to spread over."""
     missing = len(shape) - values.ndim
     over = [axis for axis in range(len(shape)) if axis < missing or values.shape[axis - missing] == 1]
     if not over:
         return None
     own = [axis for axis in range(len(shape)) if axis not in over]
-    order = over + own
+    axes = over + own
     bare = values.detach().reshape([shape[axis] for axis in own])
-    watched = traced(bare.expand([shape[axis] for axis in order]))
-    spread = watched.permute([order.index(axis) for axis in range(len(shape))])
-    return spread, Use(parameter, watched, len(over), summed(parameter, len(over)))
+    watched = traced(bare.expand([shape[axis] for axis in axes]))
+    spread = watched.permute([axes.index(axis) for axis in range(len(shape))])
+    return _Spread(spread, Use(parameter, watched, len(over), summed(parameter, len(over))), axes)
 
 
 def _alone(parameter: Tensor, values: Tensor, shape: Sequence[int], result: Sequence[int]) -> _Outcome:
@@ -71,14 +79,13 @@ def _alone(parameter: Tensor, values: Tensor, shape: Sequence[int], result: Sequ
     outcome = _spread(parameter, values, shape)
     if outcome is None:
         return None
-    missing = len(shape) - values.ndim
-    over = [axis + 1 for axis in range(len(shape)) if axis < missing or values.shape[axis - missing] == 1]
+    spread, use, axes = outcome
+    over = [1 + axis for axis in axes[: use.leading]]
 
     def pull(made: ExampleGradients) -> ExampleGradients:
         gradients = made.dense(slice(0, len(made))).reshape(-1, *shape)
         return DenseGradients(gradients.sum(dim=over).reshape(-1, *parameter.shape))
 
-    spread, use = outcome
     return spread.reshape(tuple(result)), [replace(use, pull=pull)]
 
 
@@ -87,6 +94,15 @@ def _elementwise(call: Call) -> _Outcome:
     if all(call.measured(tensor) for tensor in tensors):
         return None
     return _run_spread(call, torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))
+
+
+def _attention(call: Call) -> _Outcome:
+    """Spread a bias that is added to the scores of all examples."""
+    query, key, value, mask = call.arguments("query", "key", "value", "attn_mask")
+    if any(call.measured(tensor) for tensor in (query, key, value)) or not call.measured(mask):
+        raise Unsupported("queries, keys or values that are parameters")
+    before = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    return _run_spread(call, (*before, query.shape[-2], key.shape[-2]))
 
 
 def _setitem(call: Call) -> _Outcome:
@@ -110,10 +126,13 @@ def _run_spread(call: Call, shape: Sequence[int]) -> _Outcome:
     narrow = reduce(torch.promote_types, dtypes, torch.bool)
 
     def in_place_of(tensor: Tensor) -> Tensor:
-        values = spread[id(tensor)][0]
+        values = spread[id(tensor)].values
         return values if tensor.ndim or not narrow.is_floating_point else values.to(narrow)
 
-    return call.run(in_place_of), [use for _, use in spread.values()]
+    result = call.run(in_place_of)
+    if not isinstance(result, Tensor) or result.shape != torch.Size(shape):
+        return result, [use for _, use, _ in spread.values()]
+    return result, [replace(use, shown=result.permute(axes)) for _, use, axes in spread.values()]
 
 
 def _expand(call: Call) -> _Outcome:
@@ -181,6 +200,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(SPREADING[:3], _expand),
     **dict.fromkeys(SPREADING[3:5], _repeat),
     SPREADING[5]: _repeat_interleave,
+    "scaled_dot_product_attention": _attention,
     "setitem": _setitem,
     "prelu": _prelu,
 }

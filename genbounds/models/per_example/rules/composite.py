@@ -13,9 +13,8 @@ def _opened(call: Call) -> tuple[Any, list[Use]]:
     return call.inside(_without_dispatch(call.func), *call.args, **call.kwargs), []
 
 
-def _without_dispatch(func: Callable[..., Any]) -> Callable[..., Any]:
+def _without_dispatch(func: Any) -> Callable[..., Any]:
     """Return the same function but for its first step, in which it hands itself to the mode that is on."""
-    assert isinstance(func, FunctionType)
     names = dict(func.__globals__)
     names |= {name: lambda *_: False for name in names if name.startswith("has_torch_function")}
     opened = FunctionType(func.__code__, names, func.__name__, func.__defaults__, func.__closure__)

@@ -97,7 +97,7 @@ class PerExampleGradients:
         """Show the gradients of the examples of a batch, one parameter after the other.
 
         A few examples of the first batch are looked into: how the network arranges them, and whether what comes out
-        agrees with plain autograd. At batches 2, 4, 8 and so on one example is compared again.
+        agrees with plain autograd. At batches 1, 2, 4, 8 and so on one example of the whole batch is compared again.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class PerExampleGradients:
             self._batches += 1
             spot: dict[str, Tensor] = {}
             row = self._batches * 7919 % number
-            again = self._batches > 1 and self._batches & (self._batches - 1) == 0
+            again = self._batches & (self._batches - 1) == 0 and number > 1
 
             def deliver(name: str, rows: slice, gradients: ExampleGradients) -> None:
                 self.routes[name] = gradients.route
@@ -293,8 +293,9 @@ class PerExampleGradients:
             error = truth.error(name, gradient.double().square().sum()[None], gradient)
             if not error <= truth.tolerance:
                 raise ModelError(
-                    f"model must treat all batches alike, got a gradient in {name} that is off by {error:.3g} in batch "
-                    f"{self._batches}, and was not in the first. Measure it with batches of one example."
+                    f"model must treat all batches alike, got a gradient in {name} that is off by {error:.3g} for one "
+                    f"example of batch {self._batches}, though those checked first were right. Measure it with batches "
+                    "of one example."
                 )
 
 

@@ -13,7 +13,19 @@ from genbounds.models.per_example.gradients import ExampleGradients
 if TYPE_CHECKING:
     from genbounds.models.per_example.layouts import Layout
 
-__all__ = ["ROOT", "Call", "Form", "Pull", "Rule", "Unsupported", "Use", "changes_in_place", "name_of", "traced"]
+__all__ = [
+    "ROOT",
+    "Call",
+    "Form",
+    "Outcome",
+    "Pull",
+    "Rule",
+    "Unsupported",
+    "Use",
+    "changes_in_place",
+    "name_of",
+    "traced",
+]
 
 #: ``form(layout, gradient, number)``: the gradients of `number` examples from the one that arrives at `Use.watched`.
 Form: TypeAlias = Callable[["Layout", Tensor, int], ExampleGradients]
@@ -137,8 +149,11 @@ class Use:
     free: bool = False
 
 
-#: Runs a call and names the uses of measured tensors in it. None: the examples cannot have met them there.
-Rule: TypeAlias = Callable[[Call], tuple[Any, list[Use]] | None]
+#: What a call returned, and the uses of measured tensors in it. None: the examples cannot have met them there.
+Outcome: TypeAlias = tuple[Any, list[Use]] | None
+
+#: Runs a call.
+Rule: TypeAlias = Callable[[Call], Outcome]
 
 
 class _Rooted(torch.autograd.Function):

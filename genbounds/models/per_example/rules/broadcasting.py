@@ -7,18 +7,16 @@ gradient that arrives there, summed over what an example spread it to, is the ex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.calls import Call, Form, Rule, Unsupported, Use, name_of, traced
+from genbounds.models.per_example.calls import Call, Form, Outcome, Rule, Unsupported, Use, name_of, traced
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 
 __all__ = ["RULES", "SPREADING", "summed"]
-
-_Outcome: TypeAlias = tuple[Any, list[Use]] | None
 
 
 def summed(
@@ -74,7 +72,7 @@ def _spread(parameter: Tensor, values: Tensor, shape: Sequence[int]) -> _Spread 
     return _Spread(spread, Use(parameter, watched, len(over), summed(parameter, len(over))), axes)
 
 
-def _alone(parameter: Tensor, values: Tensor, shape: Sequence[int], result: Sequence[int]) -> _Outcome:
+def _alone(parameter: Tensor, values: Tensor, shape: Sequence[int], result: Sequence[int]) -> Outcome:
     """Spread a parameter where nothing else is done to it, and say how to come back from the result's shape."""
     outcome = _spread(parameter, values, shape)
     if outcome is None:
@@ -89,14 +87,14 @@ def _alone(parameter: Tensor, values: Tensor, shape: Sequence[int], result: Sequ
     return spread.reshape(tuple(result)), [replace(use, pull=pull)]
 
 
-def _elementwise(call: Call) -> _Outcome:
+def _elementwise(call: Call) -> Outcome:
     tensors = call.tensors()
     if all(call.measured(tensor) for tensor in tensors):
         return None
     return _run_spread(call, torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))
 
 
-def _attention(call: Call) -> _Outcome:
+def _attention(call: Call) -> Outcome:
     """Spread a bias that is added to the scores of all examples."""
     query, key, value, mask = call.arguments("query", "key", "value", "attn_mask")
     if any(call.measured(tensor) for tensor in (query, key, value)) or not call.measured(mask):
@@ -105,14 +103,14 @@ def _attention(call: Call) -> _Outcome:
     return _run_spread(call, (*before, query.shape[-2], key.shape[-2]))
 
 
-def _setitem(call: Call) -> _Outcome:
+def _setitem(call: Call) -> Outcome:
     tensor, index, value = call.args
     if not call.measured(value):
         raise Unsupported(f"{name_of(call.func)} into what is made of a parameter")
     return _run_spread(call, tensor[index].shape)
 
 
-def _run_spread(call: Call, shape: Sequence[int]) -> _Outcome:
+def _run_spread(call: Call, shape: Sequence[int]) -> Outcome:
     """Run a call with the measured tensors spread to one shape; None if one of them has this shape already."""
     spread = {}
     for tensor in call.tensors():
@@ -135,7 +133,7 @@ def _run_spread(call: Call, shape: Sequence[int]) -> _Outcome:
     return result, [replace(use, shown=result.permute(axes)) for _, use, axes in spread.values()]
 
 
-def _expand(call: Call) -> _Outcome:
+def _expand(call: Call) -> Outcome:
     parameter, *sizes = call.args
     sizes = sizes or list(call.kwargs.values())
     wanted = sizes[0].shape if isinstance(sizes[0], Tensor) else _sizes(sizes)
@@ -146,7 +144,7 @@ def _expand(call: Call) -> _Outcome:
     return _alone(parameter, parameter, shape, shape)
 
 
-def _repeat(call: Call) -> _Outcome:
+def _repeat(call: Call) -> Outcome:
     """Repeat along each axis as one more axis before it, to spread over, and merge the two."""
     parameter, *times = call.args
     repeats = list(_sizes(times or list(call.kwargs.values())))
@@ -158,7 +156,7 @@ def _repeat(call: Call) -> _Outcome:
     return _alone(parameter, values, apart, [times * length for times, length in zip(repeats, shape, strict=True)])
 
 
-def _repeat_interleave(call: Call) -> _Outcome:
+def _repeat_interleave(call: Call) -> Outcome:
     """Repeat entries along an axis as one more axis behind it, to spread over, and merge the two."""
     parameter, times, axis = call.arguments("input", "repeats", "dim")
     if not isinstance(times, int) or axis is None:
@@ -174,7 +172,7 @@ def _sizes(sizes: Sequence[Any]) -> Sequence[int]:
     return sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
 
 
-def _prelu(call: Call) -> _Outcome:
+def _prelu(call: Call) -> Outcome:
     x, weight = call.arguments("input", "weight")
     if call.measured(x):
         return None

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from genbounds.models.per_example.calls import Call, Rule, Use
+from genbounds.models.per_example.calls import Call, Outcome, Rule
 
 __all__ = ["RULES"]
 
 
-def _opened(call: Call) -> tuple[Any, list[Use]]:
+def _opened(call: Call) -> Outcome:
     return call.inside(_without_dispatch(call.func), *call.args, **call.kwargs), []
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
 
-from genbounds.models.per_example.calls import Call, Rule, Use, traced
+from genbounds.models.per_example.calls import Call, Outcome, Rule, Use, traced
 from genbounds.models.per_example.convolutions import ConvolutionGradients
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.per_example.layouts import Layout
@@ -15,10 +15,8 @@ from genbounds.models.per_example.rules.broadcasting import summed
 
 __all__ = ["RULES"]
 
-_Outcome: TypeAlias = tuple[Any, list[Use]] | None
 
-
-def _convolution(dimensions: int, call: Call) -> _Outcome:
+def _convolution(dimensions: int, call: Call) -> Outcome:
     x, weight, bias, stride, padding, dilation, groups = call.arguments(
         "input", "weight", "bias", stride=1, padding=0, dilation=1, groups=1
     )
@@ -33,7 +31,7 @@ def _convolution(dimensions: int, call: Call) -> _Outcome:
     return _uses(call, dimensions, x, weight, bias, how)
 
 
-def _transposed(dimensions: int, call: Call) -> _Outcome:
+def _transposed(dimensions: int, call: Call) -> Outcome:
     x, weight, bias, stride, padding, _, groups, dilation = call.arguments(
         "input", "weight", "bias", stride=1, padding=0, output_padding=0, groups=1, dilation=1
     )
@@ -41,7 +39,7 @@ def _transposed(dimensions: int, call: Call) -> _Outcome:
     return _uses(call, dimensions, x, weight, bias, how)
 
 
-def _uses(call: Call, dimensions: int, x: Tensor, weight: Tensor, bias: Tensor | None, how: dict[str, Any]) -> _Outcome:
+def _uses(call: Call, dimensions: int, x: Tensor, weight: Tensor, bias: Tensor | None, how: dict[str, Any]) -> Outcome:
     if call.measured(x) or x.ndim < dimensions + 2:
         return None
     x = x.detach()

@@ -1,12 +1,10 @@
 """Rows of a table: embeddings, bags of them, and a parameter indexed by numbers along its first axis."""
 
-from typing import Any, TypeAlias
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from genbounds.models.per_example.calls import Call, Rule, Unsupported, Use, traced
+from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.rows import RowGradients
@@ -14,10 +12,8 @@ from genbounds.models.per_example.views import ViewGradients
 
 __all__ = ["RULES"]
 
-_Outcome: TypeAlias = tuple[Any, list[Use]] | None
 
-
-def _embedding(call: Call) -> _Outcome:
+def _embedding(call: Call) -> Outcome:
     if call.func is not functional.embedding:
         raise Unsupported("embedding other than torch.nn.functional's")
     ids, table, padding, max_norm, _, by_frequency = call.arguments(
@@ -28,14 +24,14 @@ def _embedding(call: Call) -> _Outcome:
     return _rows(call, table, ids, padding if padding is None else padding % len(table))
 
 
-def _index_select(call: Call) -> _Outcome:
+def _index_select(call: Call) -> Outcome:
     table, axis, ids = call.arguments("input", "dim", "index")
     if axis:
         raise Unsupported("index_select along another axis than the first")
     return _rows(call, table, ids)
 
 
-def _getitem(call: Call) -> _Outcome:
+def _getitem(call: Call) -> Outcome:
     table, index = call.args
     ids = index[0] if isinstance(index, tuple) and len(index) == 1 else index
     if not isinstance(ids, Tensor) or ids.dtype in (torch.bool, torch.uint8):
@@ -43,7 +39,7 @@ def _getitem(call: Call) -> _Outcome:
     return _rows(call, table, ids)
 
 
-def _bag(call: Call) -> _Outcome:
+def _bag(call: Call) -> Outcome:
     """Run sums or averages over the rows of each bag, of the same number of indices each."""
     ids, table, offsets, max_norm, _, by_frequency, mode, _, weights, _, padding = call.arguments(
         *("input", "weight", "offsets", "max_norm", "norm_type"),
@@ -71,7 +67,7 @@ def _bag(call: Call) -> _Outcome:
     return result, [Use(table, result, 1, form, saved=(ids,))]
 
 
-def _rows(call: Call, table: Tensor, ids: Tensor, padding: int | None = None) -> _Outcome:
+def _rows(call: Call, table: Tensor, ids: Tensor, padding: int | None = None) -> Outcome:
     """Run what gives one row of the table for each index."""
     if not call.measured(table) or not ids.ndim:
         return None

@@ -2,12 +2,12 @@
 
 from math import prod
 from string import ascii_letters
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.calls import Call, Rule, Unsupported, Use, traced
+from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.outer_products import OuterGradients
@@ -16,11 +16,10 @@ from genbounds.models.per_example.views import ViewGradients
 
 __all__ = ["RULES"]
 
-_Outcome: TypeAlias = tuple[Any, list[Use]] | None
 _Operands: TypeAlias = list[tuple[Tensor, str]]
 
 
-def _contraction(call: Call, operands: _Operands, out: str, scale: float = 1.0) -> _Outcome:
+def _contraction(call: Call, operands: _Operands, out: str, scale: float = 1.0) -> Outcome:
     """Run an einsum, a letter for each axis. Axes of the result that the measured operand lacks are positions."""
     operands = _without_broadcasts(call, operands)
     measured = [operand for operand in operands if call.measured(operand[0])]
@@ -89,7 +88,7 @@ def _without_broadcasts(call: Call, operands: _Operands) -> _Operands:
 
 def _affine(
     call: Call, operands: _Operands, out: str, bias: Tensor | None, scales: tuple[float, float] = (1, 1)
-) -> _Outcome:
+) -> Outcome:
     """Run a contraction with a bias along the last axis of its result; `scales` multiply the bias and the product."""
     if any(call.measured(tensor) for tensor, _ in operands):
         outcome = _contraction(call, operands, out, scales[1])
@@ -106,34 +105,34 @@ def _affine(
     return result, uses
 
 
-def _linear(call: Call) -> _Outcome:
+def _linear(call: Call) -> Outcome:
     x, weight, bias = call.arguments("input", "weight", "bias")
     before = ascii_letters[: x.ndim - 1]
     return _affine(call, [(x, before + "Y"), (weight, "ZY"[-weight.ndim :])], before + "Z"[: weight.ndim - 1], bias)
 
 
-def _addmm(call: Call) -> _Outcome:
+def _addmm(call: Call) -> Outcome:
     bias, one, other, beta, alpha = call.arguments("input", "mat1", "mat2", beta=1, alpha=1)
     return _affine(call, [(one, "ab"), (other, "bc")], "ac", bias, (beta, alpha))
 
 
-def _bilinear(call: Call) -> _Outcome:
+def _bilinear(call: Call) -> Outcome:
     one, other, weight, bias = call.arguments("input1", "input2", "weight", "bias")
     before = ascii_letters[: one.ndim - 1]
     return _affine(call, [(one, before + "X"), (weight, "ZXY"), (other, before + "Y")], before + "Z", bias)
 
 
-def _matmul(call: Call) -> _Outcome:
+def _matmul(call: Call) -> Outcome:
     one, other = call.tensors()[:2]
     return _product(call, one, other)
 
 
-def _rmatmul(call: Call) -> _Outcome:
+def _rmatmul(call: Call) -> Outcome:
     other, one = call.tensors()
     return _product(call, one, other)
 
 
-def _product(call: Call, one: Tensor, other: Tensor) -> _Outcome:
+def _product(call: Call, one: Tensor, other: Tensor) -> Outcome:
     stacks = [max(tensor.ndim - 2, 0) for tensor in (one, other)]
     before = ascii_letters[: max(stacks)]
     left, right = "XY"[-min(one.ndim, 2) :], "YZ"[: min(other.ndim, 2)]
@@ -141,7 +140,7 @@ def _product(call: Call, one: Tensor, other: Tensor) -> _Outcome:
     return _contraction(call, operands, before + left[:-1] + right[1:])
 
 
-def _einsum(call: Call) -> _Outcome:
+def _einsum(call: Call) -> Outcome:
     equation, operands = call.args[0], call.tensors()
     if not isinstance(equation, str):
         raise Unsupported("einsum without an equation")

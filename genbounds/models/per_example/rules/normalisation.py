@@ -1,36 +1,34 @@
 """Scale and shift of normalisation, over features or over channels: the same function without them is run once more."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
 
 from genbounds.models.guards import ModelError
-from genbounds.models.per_example.calls import Call, Rule, Unsupported, Use, traced
+from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
 from genbounds.models.per_example.rules.broadcasting import summed
 
 __all__ = ["RULES"]
 
-_Outcome: TypeAlias = tuple[Any, list[Use]] | None
 
-
-def _layer_norm(call: Call) -> _Outcome:
+def _layer_norm(call: Call) -> Outcome:
     x, shape, weight, bias, eps = call.arguments("input", "normalized_shape", weight=None, bias=None, eps=1e-5)
     return _uses(call, x, weight, bias, lambda x: functional.layer_norm(x, shape, eps=eps), own=len(shape))
 
 
-def _rms_norm(call: Call) -> _Outcome:
+def _rms_norm(call: Call) -> Outcome:
     x, shape, weight, eps = call.arguments("input", "normalized_shape", "weight", "eps")
     return _uses(call, x, weight, None, lambda x: functional.rms_norm(x, shape, eps=eps), own=len(shape))
 
 
-def _group_norm(call: Call) -> _Outcome:
+def _group_norm(call: Call) -> Outcome:
     x, groups, weight, bias, eps = call.arguments("input", "num_groups", weight=None, bias=None, eps=1e-5)
     return _uses(call, x, weight, bias, lambda x: functional.group_norm(x, groups, eps=eps))
 
 
-def _batch_norm(call: Call) -> _Outcome:
+def _batch_norm(call: Call) -> Outcome:
     x, mean, variance, weight, bias, training, _, eps = call.arguments(
         "input", "running_mean", "running_var", weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
     )
@@ -44,7 +42,7 @@ def _batch_norm(call: Call) -> _Outcome:
     return _uses(call, x, weight, bias, lambda x: functional.batch_norm(x, mean, variance, eps=eps))
 
 
-def _instance_norm(call: Call) -> _Outcome:
+def _instance_norm(call: Call) -> Outcome:
     x, mean, variance, weight, bias, of_input, _, eps = call.arguments(
         *("input", "running_mean", "running_var", "weight", "bias"), use_input_stats=True, momentum=0.1, eps=1e-5
     )
@@ -59,7 +57,7 @@ def _instance_norm(call: Call) -> _Outcome:
 
 def _uses(
     call: Call, x: Tensor, weight: Any, bias: Any, normalise: Callable[[Tensor], Tensor], own: int | None = None
-) -> _Outcome:
+) -> Outcome:
     """Run the call; scale and shift go along the last `own` axes, or along the channels, which are axis 1."""
     if call.measured(x) or x.ndim == own:
         return None

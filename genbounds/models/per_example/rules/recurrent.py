@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from genbounds.models.per_example.calls import Call, Rule, Unsupported, Use, traced
+from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.outer_products import OuterGradients
@@ -16,7 +16,6 @@ from genbounds.models.per_example.rules.broadcasting import summed
 
 __all__ = ["RULES"]
 
-_Outcome: TypeAlias = tuple[Any, list[Use]] | None
 _State: TypeAlias = tuple[Tensor, ...]
 
 #: From what the input and the last state send to the gates to the next state, of which the output comes first.
@@ -39,7 +38,7 @@ def _gru(x: Tensor, past: Tensor, state: _State) -> _State:
     return ((1 - kept) * (x_new + (x_reset + reset).sigmoid() * new).tanh() + kept * state[0],)
 
 
-def _layers(cell: _Cell, call: Call) -> _Outcome:
+def _layers(cell: _Cell, call: Call) -> Outcome:
     """Run all layers, forwards and, if they have them, backwards through the sequence."""
     x, states, weights, has_biases, layers, dropout, training, both_ways, batch_first = (*call.args, None)[:9]
     if not isinstance(weights, list | tuple) or x.ndim != 3:
@@ -93,7 +92,7 @@ def _steps(
     return torch.stack(outputs), state, uses
 
 
-def _step(cell: _Cell, call: Call) -> _Outcome:
+def _step(cell: _Cell, call: Call) -> Outcome:
     """Run one step, whose products are seen from inside."""
     x, states, of_x, of_state, bias_of_x, bias = (*call.args, None, None)[:6]
     state = tuple(states) if isinstance(states, list | tuple) else (states,)

@@ -1,0 +1,80 @@
+"""Pages for users of a room: what they name exists, their code runs, and bounds by information are named completely."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from genbounds.cli.app import app
+from genbounds.theorems import catalogue
+from genbounds.theorems.theorem import REGISTERED
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {name: (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("coherence", "information")}
+NAMES = [
+    (page, name) for page, text in PAGES.items() for name in sorted(set(re.findall(r"`(genbounds\.[\w.]+)", text)))
+]
+
+
+def test_every_theorem_of_the_room_is_named_and_no_other():
+    named = set(re.findall(r"`(information\.\w+)", PAGES["information"]))
+    assert named == {name for name in catalogue() if name.startswith("information.")}
+
+
+@pytest.mark.parametrize(("page", "name"), NAMES)
+def test_every_name_exists(page, name):
+    room, _, last = name.rpartition(".")
+    try:
+        assert getattr(importlib.import_module(room), last) is not None
+    except AttributeError:
+        importlib.import_module(name)
+
+
+def test_calls_of_the_room_coherence_exist():
+    from genbounds import coherence
+
+    calls = set(re.findall(r"`(\w+)(?:\(|`)", PAGES["coherence"])) & {*dir(coherence)}
+    assert len(calls) >= 12
+    assert all(callable(getattr(coherence, name)) for name in calls)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_named_exists(page):
+    commands = set(re.findall(r"^genbounds (\w+)|`genbounds (\w+)", PAGES[page], re.MULTILINE))
+    assert commands
+    assert {command or quoted for command, quoted in commands} <= set(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[page])
+    assert links
+    assert [link for link in links if not (DOCS / link).exists()] == []
+
+
+@pytest.fixture
+def registry():
+    before = dict(REGISTERED)
+    yield
+    REGISTERED.clear()
+    REGISTERED.update(before)
+
+
+def run(code, names):
+    exec(compile(code, "page", "exec"), names)
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("page", PAGES)
+def test_its_code_runs(page, capsys):
+    names = {"__name__": "page"}
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)
+    assert blocks
+    for block in blocks:
+        if "analyse_layers" in block:
+            pytest.importorskip("ot")
+        if "analyse_layers" in block or '"digits"' in block:
+            pytest.importorskip("sklearn")
+        run(block, names)
+        assert capsys.readouterr().out.strip() not in {"", "[]"}

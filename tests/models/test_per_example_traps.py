@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from genbounds.models.guards import ModelError
 from genbounds.models.per_example.engine import PerExampleGradients
+from genbounds.models.per_example.rules import embedding
 
 B = 5
 
@@ -138,6 +139,17 @@ def test_embedding_with_padding(padding: int) -> None:
     ids = numbers(7, B, 6)
     ids[:, -2:] = padding % 7
     compare(model, ids)
+
+
+def test_a_rule_that_errs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very error of a peer, made on purpose: rows of padding counted in."""
+    rule = embedding._rows
+    monkeypatch.setattr(embedding, "_rows", lambda call, table, ids, padding=None: rule(call, table, ids))
+    model = build(lambda m, x: m.head(m.table(x)), table=nn.Embedding(7, 4, padding_idx=3), head=nn.Linear(4, 3))
+    ids = numbers(7, B, 6)
+    ids[:, -2:] = 3
+    engine = compare(model, ids, slow=("table.weight",))
+    assert "self-check" in engine.routes["table.weight"]
 
 
 @pytest.mark.parametrize("groups", [2, 4])

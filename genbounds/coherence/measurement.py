@@ -142,7 +142,7 @@ def measure(
         alignment = alignment_from_dots(list(passes.layers), *sides, level)
     elif interval:
         (dots,) = passes.dots(mean)
-    flipped = passes.flipped(draws, seed, squared) if draws else None
+    flipped = passes.flipped(draws, seed) if draws else None
 
     whole, layers = layer_numbers(passes.layers, squared, squared_mean, dots, flipped, level)
     return Coherence(

@@ -16,11 +16,11 @@ from genbounds.models.per_example.engine import PerExampleGradients
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.progress import track
 from genbounds.models.randomness import stream
-from genbounds.models.sums import CompensatedSum, FixedPointSum
+from genbounds.models.sums import CompensatedSum
 
 __all__ = ["GradientPasses", "gradient_passes"]
 
-#: Entries of the vectors that are summed for sign flips at once; a sum takes 8 bytes for each.
+#: Entries of the vectors that are summed for sign flips at once; a sum takes 16 bytes for each.
 _ENTRIES = 2**26
 
 
@@ -118,7 +118,7 @@ class GradientPasses:
         table = self.table("inner products of gradients", numbers, len(vectors) * width)
         return [table[:, number * width : (number + 1) * width] for number in range(len(vectors))]
 
-    def flipped(self, draws: int, seed: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
+    def flipped(self, draws: int, seed: int) -> NDArray[np.float64]:
         """Return squared norms of the sum of all gradients, each multiplied with a random sign.
 
         Parameters
@@ -127,8 +127,6 @@ class GradientPasses:
             Patterns of signs, K. The signs depend on the seed and the batch size alone.
         seed : int
             Seed of the signs.
-        squared : ndarray, shape (m, L)
-            Squared norms of all examples' gradients, from `norms`: no sum can be longer than all of them added up.
 
         Returns
         -------
@@ -137,15 +135,13 @@ class GradientPasses:
         """
         at_once = max(1, _ENTRIES // sum(self.layers.values()))
         rounds = [range(first, min(first + at_once, draws)) for first in range(0, draws, at_once)]
-        longest = np.sqrt(squared).sum(axis=0)
-        return np.concatenate([self._flipped(number, len(part), seed, longest) for number, part in enumerate(rounds)])
+        return np.concatenate([self._flipped(number, len(part), seed) for number, part in enumerate(rounds)])
 
-    def _flipped(self, number: int, draws: int, seed: int, longest: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _flipped(self, number: int, draws: int, seed: int) -> NDArray[np.float64]:
         parameters = self.parameters()
-        totals = FixedPointSum(
-            {name: parameter.expand(draws, *parameter.shape) for name, parameter in parameters.items()},
-            {name: float(longest[self.column[name]]) for name in parameters},
-        )
+        totals = CompensatedSum({
+            name: parameter.expand(draws, *parameter.shape) for name, parameter in parameters.items()
+        })
         for block in self.tracked("sign flips"):
             generator = stream(seed, f"sign flips {number}", block.number)
             signs = torch.randint(0, 2, (draws, len(block.index)), generator=generator) * 2.0 - 1.0

@@ -631,7 +631,8 @@ def test_memory_is_that_of_a_plain_pass(number):
         measured.squared_norms(inputs, targets)
     parameters = sum(value.nbytes for value in model.parameters())
     assert plain.peak > parameters
-    assert ours.peak < plain.peak + 1.5 * parameters
+    layer = number * 200 * 8  # what is computed from the gradient at one layer
+    assert ours.peak < plain.peak + parameters + 2 * layer
 
 
 @pytest.mark.gpu

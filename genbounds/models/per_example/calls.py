@@ -1,12 +1,11 @@
 """A call of a torch function with a measured tensor, and how the gradients of single examples come out of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from genbounds.models.per_example.gradients import ExampleGradients
 
@@ -93,7 +92,7 @@ class Call:
         list of Tensor
             In order, those in lists and tuples too.
         """
-        return [value for value in tree_leaves((self.args, self.kwargs)) if isinstance(value, Tensor)]
+        return list(_tensors((*self.args, *self.kwargs.values())))
 
     def run(self, replace: Callable[[Tensor], Tensor] = Tensor.detach) -> Any:
         """Call the function with something else in the place of the measured tensors.
@@ -108,10 +107,22 @@ class Call:
         object
             What the function returns.
         """
-        args, kwargs = tree_map_only(
-            Tensor, lambda value: replace(value) if self.measured(value) else value, (self.args, self.kwargs)
-        )
+
+        def exchanged(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return replace(value) if self.measured(value) else value
+            return type(value)(map(exchanged, value)) if type(value) in {list, tuple} else value
+
+        args, kwargs = map(exchanged, self.args), {name: exchanged(value) for name, value in self.kwargs.items()}
         return self.func(*args, **kwargs)
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif type(value) in {list, tuple}:
+            yield from _tensors(value)
 
 
 @dataclass(frozen=True)

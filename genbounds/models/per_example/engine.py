@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from genbounds.models.guards import ModelError
 from genbounds.models.per_example.chunked import ChunkedGradients, first_line
 from genbounds.models.per_example.collector import Overwritten, collect
-from genbounds.models.per_example.evaluation import Inputs, Loss, forward, number_of, picked, rows_of, undisturbed
+from genbounds.models.per_example.evaluation import (
+    Inputs,
+    Loss,
+    forward,
+    held_by,
+    number_of,
+    picked,
+    rows_of,
+    undisturbed,
+)
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.losses import SingleLosses, batch_loss
 from genbounds.models.per_example.probe import find_plan
@@ -171,11 +180,8 @@ class PerExampleGradients:
         return BatchNorms(losses.cpu(), squared.cpu(), {name: norms.total[name] for name in self.names})
 
     def _parameters(self, *, followed: bool) -> dict[str, Tensor]:
-        every = {name: self.model.get_parameter(name) for name in self.names}
-        return {name: value for name, value in every.items() if (name in self._plan.uncovered) is not followed}
-
-    def _constants(self) -> list[Tensor]:
-        return [*self.model.parameters(), *self.model.buffers()]
+        every, uncovered = dict(self.model.named_parameters()), self._plan.uncovered
+        return {name: every[name] for name in self.names if (name in uncovered) is not followed}
 
     def _run(self, inputs: Inputs, targets: Inputs, recorder: Recorder) -> Tensor:
         """Return the losses of the examples, in the graph."""
@@ -196,7 +202,7 @@ class PerExampleGradients:
         losses = collect(
             lambda recorder: self._run(inputs, targets, recorder),
             parameters,
-            self._constants(),
+            held_by(self.model),
             self._plan,
             number,
             lambda name, gradients: visitor(name, slice(0, number), gradients),
@@ -222,10 +228,10 @@ class PerExampleGradients:
 
     def _write_out(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor:
         """Write out the gradients of the other parameters, a few examples at a time; return the losses, if any."""
-        parameters: dict[str, Tensor] = self._parameters(followed=False)
         losses: list[Tensor] = []
-        if not parameters:
+        if not self._plan.uncovered:
             return torch.zeros(0)
+        parameters = self._parameters(followed=False)
         for rows, block, gradients in self._chunked.blocks(parameters, inputs, targets):
             losses.append(block.double())
             for name, values in gradients.items():
@@ -279,7 +285,7 @@ class PerExampleGradients:
                 lambda order, recorder: self._run(picked(x, order), picked(y, order), recorder),
                 number_of(x),
                 self._parameters(followed=True),
-                self._constants(),
+                held_by(self.model),
             )
         except ModelError:
             raise

@@ -18,6 +18,7 @@ __all__ = [
     "check_fixed_function",
     "chosen_parameters",
     "forward",
+    "held_by",
     "joined",
     "number_of",
     "rows_of",
@@ -237,19 +238,18 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     None
         Nothing.
     """
-    trained = [value for value in (*model.parameters(), *model.buffers()) if value.requires_grad]
+    held = held_by(model)
+    trained = {id(value): value for value in held if value.requires_grad}
+    devices = {value.device for value in held if value.is_cuda}
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    devices = {value.device for value in model.parameters() if value.device.type == "cuda"}
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices))
         stack.enter_context(torch.enable_grad())
-        if any(
-            getattr(module, "_compiled_call_impl", None) or hasattr(module, "_orig_mod") for module in model.modules()
-        ):
+        if any(map(_is_compiled, model.modules())):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.callback(torch.clear_autocast_cache)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
-        for value in trained:
+        for value in trained.values():
             stack.callback(value.requires_grad_, True)
             value.requires_grad_(False)
         torch.backends.mha.set_fastpath_enabled(False)
@@ -257,5 +257,22 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def held_by(model: nn.Module) -> list[Tensor]:
+    """Return all parameters and buffers of a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+
+    Returns
+    -------
+    list of Tensor
+        Tied ones more than once.
+    """
+    tables = (table for module in model.modules() for table in (module._parameters, module._buffers))
+    return [value for table in tables for value in table.values() if value is not None]
+
+
 def _is_compiled(module: nn.Module) -> bool:
-    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None

@@ -132,7 +132,9 @@ class ConvolutionGradients(ExampleGradients):
         weight = sources.new_empty(1).expand(shape)  # only its shape matters
         none = [0] * len(self.stride)
         geometry = (self.stride, self.padding, self.dilation, False, none, groups)
-        return torch.ops.aten.convolution_backward(images, sources, weight, [0], *geometry, [False, True, False])[1]
+        return torch.ops.aten.convolution_backward.default(
+            images, sources, weight, [0], *geometry, [False, True, False]
+        )[1]
 
     def unfolded(self, rows: slice) -> OuterGradients:
         """Return gradients of some examples as those of a linear map of patches.

@@ -17,7 +17,7 @@ from torch import Tensor
 __all__ = ["DenseGradients", "ExampleGradients"]
 
 #: Entries of gradients written out at once: on a CPU what its caches hold, elsewhere what keeps the device busy.
-_ENTRIES = {"cpu": 2**19}
+_ENTRIES = {"cpu": 5 * 2**16}
 _ENTRIES_ELSEWHERE = 2**24
 #: Entries kept while all pairs with another block are formed.
 _ENTRIES_OF_BLOCK = 2**24
@@ -234,6 +234,10 @@ class DenseGradients(ExampleGradients):
         """Return some of the rows."""
         return self.values[rows]
 
+    def norms_and_total(self) -> tuple[Tensor, Tensor]:
+        """Look at all rows at once: they are in memory anyway."""
+        return squared_norms(self.values), self.values.sum(dim=0)
+
 
 def entries_at_once(device: torch.device) -> int:
     """Return how many entries of gradients are written out at once.
@@ -306,8 +310,10 @@ def squared_norms(values: Tensor) -> Tensor:
     """
     flat = values.reshape(len(values), -1)
     squared = flat.square().sum(dim=1)  # in pairs, where a norm's sum would lose digits over long vectors
-    if squared.dtype == torch.float32 and not bool(((squared > _SAFE) & (squared < 1 / _SAFE)).all()):
-        return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).square()
+    if squared.dtype == torch.float32 and len(squared):
+        least, most = torch.stack(torch.aminmax(squared)).tolist()
+        if not (least > _SAFE and most < 1 / _SAFE):
+            return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).square()
     return squared.double()
 
 

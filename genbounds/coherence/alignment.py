@@ -18,7 +18,7 @@ are, and B as drawn.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genbounds.coherence.alpha import unbiased
 from genbounds.coherence.jackknife import Jackknifed, jackknife, number_or_none
+from genbounds.coherence.restoring import restored
 from genbounds.numerics.checks import confidence, finite, nonnegative
 
 __all__ = ["Alignment", "LayerAlignment", "alignment_from_dots"]
@@ -136,7 +137,7 @@ class Alignment:
         Alignment
             Equal to the one written.
         """
-        return cls(_from_json(values["total"]), tuple(_from_json(layer) for layer in values["layers"]))
+        return restored(cls, values)
 
     def __str__(self) -> str:
         one, two = self.total.m
@@ -266,9 +267,3 @@ def _to_json(layer: LayerAlignment) -> dict[str, Any]:
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(layer).items()}
     derived = {"plug_in": layer.plug_in, "cosine": layer.cosine, "transfer": layer.transfer}
     return values | {"derived": {key: value.to_json() for key, value in derived.items()}}
-
-
-def _from_json(values: Mapping[str, Any]) -> LayerAlignment:
-    known = {part.name: values[part.name] for part in fields(LayerAlignment)}
-    pairs = {name: tuple(known[name]) for name in ("m", "squared_means", "second_moments")}
-    return LayerAlignment(**(known | pairs))

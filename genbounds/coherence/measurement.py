@@ -5,28 +5,32 @@ coherence into ``||G + c||^2 / (||G + c||^2 + V)``, which is near 1 for a strong
 out of `loss`. (Weight decay in the optimizer is out by itself.)
 """
 
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from genbounds.coherence.alignment import alignment_from_dots
-from genbounds.coherence.alpha import layer_fractions
-from genbounds.coherence.null import pair_square, sign_flip_p_value
+from genbounds.coherence.kronecker_factors import Preconditioner
+from genbounds.coherence.layers import layer_numbers
+from genbounds.coherence.moments import coordinate_moments
+from genbounds.coherence.pairs.confusion import confusion
+from genbounds.coherence.pairs.gram_blocks import gram_matrix
+from genbounds.coherence.pairs.spectrum import gram_spectrum
+from genbounds.coherence.pairs.stiffness import stiffness
 from genbounds.coherence.passes import GradientPasses, gradient_passes
-from genbounds.coherence.records import QUANTILES, Coherence, LayerCoherence
-from genbounds.coherence.uncertainty import FEWEST, standard_error
+from genbounds.coherence.preconditioning import preconditioned_coherence
+from genbounds.coherence.records import QUANTILES, Coherence
 from genbounds.models.blocks import Blocks
 from genbounds.models.examples import DataError
 from genbounds.models.guards import infer_device_and_dtype
 from genbounds.numerics.checks import confidence, count
 from genbounds.version import __version__
 
-__all__ = ["layer_numbers", "measure"]
+__all__ = ["measure"]
 
 
 def measure(
@@ -41,6 +45,9 @@ def measure(
     interval: bool = True,
     level: float = 0.95,
     null_draws: int = 0,
+    pairs: int = 0,
+    coordinates: bool = False,
+    preconditioner: Preconditioner | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
@@ -79,8 +86,17 @@ def measure(
         Patterns of random signs for the test against no coherence: 19 for p-values down to 0.05. Each costs about as
         much as a backward pass, and they also narrow intervals near 0 (see `genbounds.coherence.uncertainty`). They are
         drawn in rounds that hold 2^26 parameters in all, each of one more pass.
+    pairs : int
+        Size of a random subsample whose pairs are looked at: stiffness, confusion and the spectrum of the Gram matrix;
+        none by default. The cost grows with its square (`genbounds.coherence.pairs.gram_blocks`).
+    coordinates : bool
+        Whether to measure signal-to-noise ratios by coordinate, in one more pass.
+    preconditioner : Preconditioner, optional
+        In whose geometry coherence is measured too, in two more passes: from `fit_preconditioner`, on other examples
+        than these or well damped, or it is blind (`genbounds.coherence.preconditioning`). It says for itself which
+        parameters are meant.
     seed : int
-        Of the signs.
+        Of the signs, and of the subsample for pairs.
     device : torch.device or str, optional
         Where to measure; by default where the model is. Elsewhere a copy of the model is measured.
     dtype : torch.dtype, optional
@@ -113,17 +129,19 @@ def measure(
     0.625
     """
     confidence("level", level, "It is the nominal confidence of the interval, such as 0.95.")
-    draws = int(count("null_draws", null_draws, 0))
+    draws, subsample = int(count("null_draws", null_draws, 0)), int(count("pairs", pairs, 0))
+    if subsample == 1:
+        raise ValueError(
+            "pairs must be 0 or at least 2, got 1. It is the number of examples whose pairs are looked at."
+        )
+    placed: dict[str, Any] = {"indices": indices, "device": device, "dtype": dtype, "progress": progress}
     passes = gradient_passes(
         model,
         loss,
         data,
         parameters=parameters,
-        indices=indices,
         batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        progress=progress,
+        **placed,
     )
     engine, blocks = passes.engine, passes.blocks
     place, kind = infer_device_and_dtype(engine.model)
@@ -145,6 +163,21 @@ def measure(
     flipped = passes.flipped(draws, seed) if draws else None
 
     whole, layers = layer_numbers(passes.layers, squared, squared_mean, dots, flipped, level)
+    more: dict[str, Any] = {}
+    if coordinates:
+        moments = coordinate_moments(model, loss, data, parameters=parameters, batch_size=batch_size, **placed)
+        more["coordinates"] = moments.summary()
+    if subsample:
+        gram = gram_matrix(model, loss, data, examples=subsample, parameters=parameters, seed=seed, **placed)
+        more |= {
+            "stiffness": stiffness(gram, level=level),
+            "confusion": confusion(gram),
+            "spectrum": gram_spectrum(gram),
+        }
+    if preconditioner is not None:
+        more["preconditioned"] = preconditioned_coherence(
+            model, loss, data, preconditioner, batch_size=batch_size, level=level, **placed
+        )
     return Coherence(
         **whole,
         layers=layers,
@@ -164,77 +197,5 @@ def measure(
             "seed": int(seed),
             "versions": {"genbounds": __version__, "torch": torch.__version__, "numpy": np.__version__},
         },
+        **more,
     )
-
-
-def layer_numbers(
-    layers: Mapping[str, int],
-    squared: NDArray[np.float64],
-    squared_mean: NDArray[np.float64],
-    dots: NDArray[np.float64] | None,
-    flipped: NDArray[np.float64] | None,
-    level: float,
-) -> tuple[dict[str, Any], tuple[LayerCoherence, ...]]:
-    """Turn what passes over the examples found into the numbers of a record.
-
-    Parameters
-    ----------
-    layers : mapping of str to int
-        Number of parameters of each of the L layers.
-    squared : ndarray, shape (m, L)
-        Squared gradient norm of each example by layer.
-    squared_mean : ndarray, shape (L,)
-        Squared norm of the average gradient by layer.
-    dots : ndarray, shape (m, L), or None
-        Inner product of each example's gradient with the average; without it there is no standard error.
-    flipped : ndarray, shape (K, L), or None
-        Squared norms of sums with random signs; without them there is no p-value.
-    level : float
-        Nominal confidence of the intervals.
-
-    Returns
-    -------
-    whole : dict
-        Fields that describe all layers together.
-    layers : tuple of LayerCoherence
-        Each layer.
-    """
-    m = len(squared)
-    numbers = _numbers(squared, squared_mean, dots, flipped)
-    sizes = [*layers.values(), sum(layers.values())]
-    columns: list[dict[str, Any]] = [
-        {name: None if math.isnan(value[column]) else float(value[column]) for name, value in numbers.items()}
-        | {"m": m, "parameters": size, "level": float(level)}
-        for column, size in enumerate(sizes)
-    ]
-    fractions = layer_fractions(numbers["second_moment"][:-1])
-    return columns[-1], tuple(
-        LayerCoherence(**column, name=name, fraction=None if math.isnan(fraction) else float(fraction))
-        for column, name, fraction in zip(columns[:-1], layers, fractions, strict=True)
-    )
-
-
-def _numbers(
-    squared: NDArray[np.float64],
-    squared_mean: NDArray[np.float64],
-    dots: NDArray[np.float64] | None,
-    flipped: NDArray[np.float64] | None,
-) -> dict[str, NDArray[np.float64]]:
-    """Return the numbers of a record by name, each with a column for every layer and a last one for all."""
-    m = len(squared)
-    squared, squared_mean = _with_all(squared), _with_all(squared_mean)
-    found = {"squared_mean": squared_mean, "second_moment": squared.mean(axis=0)}
-    found |= dict.fromkeys(("standard_error", "p_value", "pair_square"), np.full(squared_mean.shape, np.nan))
-    if flipped is not None:
-        flipped = _with_all(flipped)
-        found["pair_square"] = np.asarray(pair_square(flipped, squared.sum(axis=0), m))
-        found["p_value"] = np.asarray(sign_flip_p_value(m**2 * squared_mean, flipped))
-    if dots is not None and m >= FEWEST:
-        found["standard_error"] = standard_error(
-            _with_all(dots), squared, None if flipped is None else found["pair_square"]
-        )
-    return found
-
-
-def _with_all(layers: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([layers, layers.sum(axis=-1, keepdims=True)], axis=-1)

@@ -15,8 +15,7 @@ themselves, ``g_i'Pg_i = m`` and ``gbar'Pgbar = 1`` whatever they are: m-coheren
 error take P for fixed. Fit P on other examples, or with a damping that leaves few of its directions to the sample.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,75 +23,18 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from genbounds.coherence.jackknife import number_or_none
 from genbounds.coherence.kronecker_factors import Preconditioner
-from genbounds.coherence.measurement import layer_numbers
+from genbounds.coherence.layer_records import LayerCoherence
+from genbounds.coherence.layers import layer_numbers
 from genbounds.coherence.passes import gradient_passes
-from genbounds.coherence.records import LayerCoherence
+from genbounds.coherence.preconditioned_records import PreconditionedCoherence
 from genbounds.models.blocks import Block
 from genbounds.models.examples import DataError
 from genbounds.models.per_example.gradients import ExampleGradients
 from genbounds.models.sums import CompensatedSum
 from genbounds.numerics.checks import confidence
 
-__all__ = ["PreconditionedCoherence", "preconditioned_coherence"]
-
-
-@dataclass(frozen=True)
-class PreconditionedCoherence:
-    """Coherence of preconditioned gradients ``P^(1/2) g``; squared norms are ``g'Pg``.
-
-    Parameters
-    ----------
-    total : LayerCoherence
-        All parameters together.
-    layers : tuple of LayerCoherence
-        In order of definition.
-    damping : float
-        Fraction of each parameter's mean eigenvalue that was added before inversion.
-    fitted_on : int
-        Examples that P was fitted on: others than those measured, or the unbiased form is not without bias.
-    forms : dict of str to str
-        By parameter, what its block of P is.
-    """
-
-    total: LayerCoherence
-    layers: tuple[LayerCoherence, ...]
-    damping: float
-    fitted_on: int
-    forms: Mapping[str, str] = field(hash=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON carries them, with what is derived from them.
-
-        Returns
-        -------
-        dict
-            What is not defined is None.
-        """
-        groups = [
-            asdict(group) | {"derived": {name: number_or_none(value) for name, value in group.scalars().items()}}
-            for group in (self.total, *self.layers)
-        ]
-        return {
-            "total": groups[0],
-            "layers": groups[1:],
-            "damping": self.damping,
-            "fitted_on": self.fitted_on,
-            "forms": dict(self.forms),
-        }
-
-    def __str__(self) -> str:
-        lines = [
-            f"coherence of the preconditioned gradients of {self.total.m:,} examples; P from {self.fitted_on:,} "
-            f"examples, damping {self.damping:g} of the mean eigenvalue ({self.total.level:.0%} intervals, nominal)"
-        ]
-        for label, group in (("all", self.total), *((layer.name or "(root)", layer) for layer in self.layers)):
-            low, high = group.interval
-            lines.append(
-                f"  {label}   alpha {group.alpha:.4g} [{low:.4g}, {high:.4g}]   m-coherence {group.m_coherence:.4g}"
-            )
-        return "\n".join(lines)
+__all__ = ["preconditioned_coherence"]
 
 
 def preconditioned_coherence(

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genbounds.coherence.null import effective_dimension, gaussian_quantile
-from genbounds.coherence.records import Coherence, LayerCoherence
+from genbounds.coherence.layer_records import LayerCoherence
+from genbounds.coherence.records import Coherence
 from genbounds.coherence.training.series_records import CoherenceSeries
 from genbounds.coherence.training.stability import StabilityDiagnostic
 

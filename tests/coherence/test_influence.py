@@ -308,8 +308,14 @@ def test_refusals():
         influence(model, F.cross_entropy, data, query, curvature="hessian")
     with pytest.raises(ValueError, match=r"damping must be positive and finite, got 0\.0"):
         influence(model, F.cross_entropy, data, query, damping=0.0)
-    with pytest.raises(ValueError, match="curvature of this loss is zero"):
+    with pytest.raises(ModelError, match="not flat, for a default damping, got a mean eigenvalue of 0"):
         influence(model, lambda z, y: z.mean(1), data, query)
+    with pytest.raises(ModelError, match="convex in the outputs and not flat"):
+        influence(model, lambda z, y: -z.square().mean(1), data, query)
+    with pytest.raises(ModelError, match="loss must be differentiable"):
+        influence(model, F.cross_entropy, data, query, query_loss=lambda z, y: (z.argmax(1) != y).double())
+    with pytest.raises(ModelError, match="^loss must have a finite gradient"):
+        influence(model, lambda z, y: (z - z).sqrt().mean(1), data, query, query_loss=F.cross_entropy, damping=0.1)
     with pytest.raises(ModelError, match="must be convex"):
         influence(model, lambda z, y: -z.square().mean(1), data, query, damping=1e-6)
     with pytest.raises(ModelError, match="finite gradient"):

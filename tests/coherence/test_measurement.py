@@ -12,7 +12,17 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.coherence import Coherence, measure
+from genbounds.coherence import (
+    Coherence,
+    confusion,
+    coordinate_moments,
+    fit_preconditioner,
+    gram_matrix,
+    gram_spectrum,
+    measure,
+    preconditioned_coherence,
+    stiffness,
+)
 from genbounds.coherence.alignment import alignment_from_dots
 from genbounds.coherence.null import gaussian_tail, pair_square
 from genbounds.coherence.uncertainty import standard_error
@@ -358,3 +368,40 @@ def test_refusals(digits):
         broken[2].bias[0] = math.inf
     with pytest.raises(ModelError, match="finite"):
         measure(broken, F.cross_entropy, data)
+
+
+def test_one_record_of_everything(digits):
+    model, (inputs, targets) = mlp(), (part[:300] for part in digits)
+    chosen = np.arange(0, len(targets), 2)
+    others = (inputs[1::2], targets[1::2])
+    loss = nn.functional.cross_entropy
+    p = fit_preconditioner(model, loss, others)
+    options = {"second": others, "pairs": 20, "coordinates": True, "preconditioner": p, "seed": 3}
+    record = measure(model, loss, (inputs, targets), indices=chosen, **options)
+
+    gram = gram_matrix(model, loss, (inputs[chosen], targets[chosen]), examples=20, seed=3)
+    assert record.stiffness.to_json() == stiffness(gram).to_json()
+    assert record.confusion == confusion(gram)
+    assert record.spectrum.to_json() == gram_spectrum(gram).to_json()
+    whole = coordinate_moments(model, loss, (inputs, targets), indices=chosen).summary()
+    assert record.coordinates.to_json() == whole.to_json()
+    assert record.coordinates.total.coherence == pytest.approx(record.alpha, abs=1e-9)
+    assert record.preconditioned == preconditioned_coherence(model, loss, (inputs[chosen], targets[chosen]), p)
+
+    written = json.dumps(record.to_json(), allow_nan=False)
+    again = Coherence.from_json(json.loads(written))
+    assert json.dumps(again.to_json(), allow_nan=False) == written
+    assert str(again) == str(record)
+    assert (again.second, again.confusion, again.preconditioned) == (
+        record.second,
+        record.confusion,
+        record.preconditioned,
+    )
+    np.testing.assert_array_equal(again.stiffness.cosine.matrix, record.stiffness.cosine.matrix)
+    for words in ("stiffness over all pairs of 20 examples", "signal-to-noise ratio", "preconditioned", "spectrum"):
+        assert words in str(record)
+
+
+def test_a_single_example_has_no_pairs(digits):
+    with pytest.raises(ValueError, match="pairs must be 0 or at least 2, got 1"):
+        measure(mlp(), nn.functional.cross_entropy, digits, pairs=1)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbounds.coherence.alpha import coherence, unbiased
-from genbounds.coherence.records import Coherence, LayerCoherence
+from genbounds.coherence.layer_records import LayerCoherence
+from genbounds.coherence.records import Coherence
 from genbounds.coherence.relations import norm_test, one_step_ratio
 
 POSITIVE = st.floats(1e-12, 1e12)

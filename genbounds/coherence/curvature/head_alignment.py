@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,11 @@ class HessianAlignment:
     numbers : tuple of int
         Examples in either data set.
     spectral_norm : float
-        Spectral norm of the difference of the Hessians; by Lanczos iterations never above the true one.
+        Spectral norm of the difference of the Hessians; by Lanczos iterations never above the true one, but for
+        rounding.
     spectral_limit : float
-        Upper limit of it: the same number up to rounding if all eigenvalues were computed, and otherwise one that holds
-        with probability at least 1 - `delta` over the start of the iterations.
+        Upper limit of it, with an allowance for rounding: hardly more if all eigenvalues were computed, and otherwise
+        one that holds with probability at least 1 - `delta` over the start of the iterations.
     residual : float
         Some eigenvalue of the difference lies within this distance of plus or minus `spectral_norm`.
     delta : float
@@ -48,13 +50,14 @@ class HessianAlignment:
     frobenius_norms, traces, gradient_norms : tuple of float
         Of either data set's Hessian and gradient.
     frobenius_distance : float
-        Frobenius norm of the difference of the Hessians.
+        Frobenius norm of the difference of the Hessians; where not all eigenvalues were computed, good to about 1e-8 of
+        their norms.
     frobenius_cosine : float or None
-        <A, B> / (|A| |B|) of the Hessians, in [0, 1]; none if one of them is zero.
+        <A, B> / (|A| |B|) of the Hessians, in [0, 1] up to rounding; none if one of them is zero.
     gradient_distance : float
         Norm of the difference of the gradients.
     gradient_cosine : float or None
-        Cosine of the angle between the gradients, in [-1, 1]; none if one of them is zero.
+        Cosine of the angle between the gradients, in [-1, 1] up to rounding; none if one of them is zero.
     third_derivatives : tuple of float
         Upper limits of either mean loss's third derivative along unit vectors.
     """
@@ -116,8 +119,9 @@ class HessianAlignment:
         def shown(cosine: float | None) -> str:
             return "undefined" if cosine is None else f"{cosine:.4f}"
 
-        exact = f"within rounding, {self.shape[0] * self.shape[1]} eigenvalues"
-        found = f"at most {self.spectral_limit:.4g} but for probability {self.delta:.2g}, residual {self.residual:.2g}"
+        limit = f"at most {_rounded_up(self.spectral_limit)}"
+        exact = f"{limit}, by all {self.shape[0] * self.shape[1]} eigenvalues"
+        found = f"{limit} but for probability {self.delta:.2g}, residual {self.residual:.2g}"
         lines = [
             f"Head of {self.shape[0]} x {self.shape[1]} weights, {self.loss}, {self.numbers[0]} and {self.numbers[1]} "
             "examples",
@@ -165,13 +169,13 @@ def compare_head_hessians(
             f"{tuple(other.shape)} with {other.loss}. Pass two data sets of the same classes."
         )
     rows = one.shape.numel()
+    # Of probabilities and sums; where the two nearly cancel, it is not small next to the difference.
+    rounding = rows * 2.0**-50 * float(one.mean_square + other.mean_square)
     if rows <= _DENSE:
         first, second = one.dense(), other.dense()
         products = (float((first * first).sum()), float((first * second).sum()), float((second * second).sum()))
         difference = first - second
         norm = float(torch.linalg.eigvalsh(difference).abs().max())
-        # Where the two nearly cancel, rounding is relative to their sizes.
-        rounding = rows * 2.0**-50 * (math.sqrt(products[0]) + math.sqrt(products[2]))
         spectrum = (norm, norm + rounding, rounding, 0.0, True)
         distance = float(difference.norm())
     else:
@@ -184,7 +188,7 @@ def compare_head_hessians(
             product, rows, np.random.default_rng([seed, rows]), tolerance=tolerance, max_steps=max_steps
         )
         nearest = ends.residuals[0 if abs(ends.smallest) > abs(ends.largest) else 1]
-        spectrum = (ends.norm, ends.norm_limit, nearest, ends.delta, ends.converged)
+        spectrum = (ends.norm, ends.norm_limit + rounding, nearest, ends.delta, ends.converged)
         products = frobenius_products(one, other)
         # Rounding may leave less than nothing of two equal matrices.
         distance = math.sqrt(max(0.0, products[0] - 2 * products[1] + products[2]))
@@ -271,9 +275,10 @@ def hessian_alignment(
         if not isinstance(first.inputs, Tensor):
             raise ModelError("head must be named for a model that takes keyword arguments, got None. Pass its name.")
         head = find_head(model, first.inputs)
-    layer = model.get_submodule(head)
+    layer = dict(model.named_modules()).get(head)
     if not isinstance(layer, nn.Linear):
-        raise ModelError(f"head must be an nn.Linear, got a {type(layer).__name__}. Name the last linear layer.")
+        got = "none of that name" if layer is None else f"a {type(layer).__name__}"
+        raise ModelError(f"head must be the name of an nn.Linear, got {head!r}: {got}. Name the last linear layer.")
     one, other = (
         HeadHessian(
             HeadFeatures(model, head, blocks, keep=keep_features, progress=progress),
@@ -286,9 +291,18 @@ def hessian_alignment(
     return compare_head_hessians(one, other, tolerance=tolerance, max_steps=max_steps, seed=seed)
 
 
+def _rounded_up(value: float) -> str:
+    """Write a limit with four digits, never below it."""
+    if not 0 < value < math.inf:
+        return f"{value:g}"
+    exact = Decimal(value)
+    unit = Decimal(1).scaleb(exact.adjusted() - 3)
+    return f"{float(exact.quantize(unit, rounding=ROUND_CEILING)):.4g}"
+
+
 def _inner(one: Tensor, other: Tensor) -> float:
     return float((one * other).sum())
 
 
 def _cosine(first: float, mixed: float, second: float) -> float | None:
-    return mixed / math.sqrt(first * second) if first * second > 0 else None
+    return mixed / (math.sqrt(first) * math.sqrt(second)) if min(first, second) > 0 else None

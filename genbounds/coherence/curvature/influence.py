@@ -138,6 +138,8 @@ def influence(
     blocks, asked = blocks_of(data), loss if query_loss is None else query_loss
     training = mean_of(loss, blocks)
     training_loss, gradient = training.value_and_gradient()
+    if not bool(torch.isfinite(gradient).all()):
+        raise ModelError("loss must have a finite gradient, got NaN or infinity. Look at weights and examples.")
     members = _grouped(blocks_of(query).number, int(count("groups", groups)), seed)
     found = [mean_of(asked, blocks_of(query, indices)).value_and_gradient() for indices in members]
     shares = np.array([len(indices) for indices in members]) / sum(map(len, members))
@@ -149,9 +151,15 @@ def influence(
         raise ModelError("query loss must have a finite gradient, got NaN or infinity. Look at the examples' losses.")
     rule = "as given"
     if damping is None:
-        damping = _SHARE * training.mean_eigenvalue(stream(seed, "damping"))
+        mean_eigenvalue = training.mean_eigenvalue(stream(seed, "damping"))
+        if not mean_eigenvalue > 0:
+            raise ModelError(
+                "loss must be convex in the outputs and not flat, for a default damping, got a mean eigenvalue of "
+                f"{mean_eigenvalue:.3g} of the Gauss-Newton matrix. Take such a loss, or give damping."
+            )
+        damping = _SHARE * mean_eigenvalue
         rule = "a tenth of the mean eigenvalue, by ten random probes"
-    ridge = float(positive("damping", damping, "Give it: the curvature of this loss is zero, or pass a larger one."))
+    ridge = float(positive("damping", damping, "Leave it out for a tenth of the mean eigenvalue."))
     if curvature == "ekfac":
         solution = kronecker_solution(training, blocks, loss, sides, damping=ridge)
     else:

@@ -30,6 +30,7 @@ def gram_matrix(
     *,
     examples: int = 512,
     parameters: Collection[str] | None = None,
+    indices: ArrayLike | None = None,
     batch_size: int = 64,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -56,6 +57,8 @@ def gram_matrix(
     parameters : collection of str, optional
         Names of the parameters whose gradients are compared, such as those of one layer; by default all that require a
         gradient.
+    indices : array_like of int, optional
+        Examples to draw the subsample from; all by default.
     batch_size : int
         b. More is faster, and holds the layers' inputs and output gradients of more examples.
     seed : int
@@ -90,10 +93,12 @@ def gram_matrix(
            [1., 2.]])
     """
     k = int(count("examples", examples, 2))
-    number = Blocks(data, 1).number
+    number = Blocks(data, 1, indices=indices).number
     if number < 2:
         raise DataError(f"data must hold at least two examples, got {number}. There is no pair.")
     index = torch.randperm(number, generator=stream(seed, "gram subsample"))[:k].sort().values.numpy()
+    if indices is not None:
+        index = np.asarray(indices)[index]
     passes = gradient_passes(
         model,
         loss,

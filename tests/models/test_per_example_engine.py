@@ -590,7 +590,7 @@ def bytes_alive():
         {
             thing.untyped_storage()._cdata: thing.untyped_storage().nbytes()
             for thing in gc.get_objects()
-            if type(thing) in {torch.Tensor, nn.Parameter}
+            if type(thing) in {torch.Tensor, nn.Parameter} and thing.layout == torch.strided
         }.values()
     )
 

@@ -130,11 +130,9 @@ class ConvolutionGradients(ExampleGradients):
 
     def _gradient(self, sources: Tensor, images: Tensor, shape: Sequence[int], groups: int) -> Tensor:
         weight = sources.new_empty(1).expand(shape)  # only its shape matters
-        none = [0] * len(self.stride)
+        none, wanted = [0] * len(self.stride), [False, True, False]
         geometry = (self.stride, self.padding, self.dilation, False, none, groups)
-        return torch.ops.aten.convolution_backward.default(
-            images, sources, weight, [0], *geometry, [False, True, False]
-        )[1]
+        return torch.ops.aten.convolution_backward.default(images, sources, weight, [0], *geometry, wanted)[1]
 
     def unfolded(self, rows: slice) -> OuterGradients:
         """Return gradients of some examples as those of a linear map of patches.

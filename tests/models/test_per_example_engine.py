@@ -347,6 +347,20 @@ def test_what_goes_wrong_later_is_found_by_comparing_one_example_again():
         measured.squared_norms(*examples())
 
 
+def test_sparse_gradients_of_embeddings_are_none_here():
+    model = seeded(lambda: nn.Sequential(nn.Embedding(7, 4, sparse=True), nn.Flatten(), nn.Linear(12, 3)))
+    generator = torch.Generator().manual_seed(2)
+    tokens, targets = (torch.randint(size, shape, generator=generator) for size, shape in ((7, (5, 3)), (3, (5,))))
+    measured = PerExampleGradients(model, functional.cross_entropy)
+    found = measured.squared_norms(tokens, targets)
+    model[0].sparse = False
+    truth = one_by_one(model, functional.cross_entropy, tokens, targets)
+    for column, name in enumerate(measured.names):
+        norms = truth[name].flatten(1).square().sum(dim=1)
+        torch.testing.assert_close(found.squared[:, column], norms, rtol=1e-9, atol=0)
+    assert measured.routes["0.weight"] == "rows"
+
+
 class Reaching(nn.Module):
     def __init__(self, reach):
         super().__init__()
@@ -474,7 +488,7 @@ def test_recomputed_activations_are_measured_or_refused():
         PerExampleGradients(seeded(lambda: Recomputed(True)), functional.cross_entropy).squared_norms(*examples())
 
 
-@pytest.mark.parametrize("way", ["whole", "part", "in place"])
+@pytest.mark.parametrize("way", ["whole", "part", "in place", "parallel"])
 def test_compiled_models_are_measured_as_they_are_written(way):
     model = network()
     truth = one_by_one(model, functional.cross_entropy, *examples())
@@ -482,7 +496,9 @@ def test_compiled_models_are_measured_as_they_are_written(way):
     def fails(*_):
         pytest.fail("compiled code ran")
 
-    if way == "whole":
+    if way == "parallel":
+        compiled = nn.DataParallel(torch.compile(model, backend=fails))
+    elif way == "whole":
         compiled = torch.compile(model, backend=fails)
     elif way == "part":
         compiled = nn.Sequential(torch.compile(model[0], backend=fails), *model[1:])

@@ -94,7 +94,8 @@ class ChunkedGradients:
         dict of str to Tensor
             By name.
         """
-        return {name: self.model.get_parameter(name).detach() for name in self._names}
+        every = dict(self.model.named_parameters())
+        return {name: every[name].detach() for name in self._names}
 
     def blocks(
         self, parameters: Mapping[str, Tensor], inputs: Inputs, targets: Inputs
@@ -242,7 +243,7 @@ class _Differentiated(nn.Module):
     def forward(self, x: Inputs, y: Inputs, weights: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         loss = self.loss(forward(self.model, x), y).sum()
         values = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
-        return loss.detach(), dict(zip(weights, values, strict=True))
+        return loss.detach(), {name: value.to_dense() for name, value in zip(weights, values, strict=True)}
 
 
 def _moments(rows: Tensor) -> GradientMoments:

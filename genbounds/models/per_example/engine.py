@@ -16,6 +16,7 @@ from genbounds.models.per_example.evaluation import (
     forward,
     held_by,
     number_of,
+    original,
     picked,
     rows_of,
     undisturbed,
@@ -47,7 +48,7 @@ class BatchNorms:
         Squared norm of each example's gradient with respect to each of the K parameters, in the order of `names`, on
         the CPU.
     total : dict of str to Tensor
-        Sum of the examples' gradients, by parameter, in its dtype and on its device.
+        Sum of the examples' gradients, by parameter, on its device and in its dtype, but never less than float32.
     """
 
     losses: Tensor
@@ -61,7 +62,8 @@ class PerExampleGradients:
     Parameters
     ----------
     model : torch.nn.Module
-        A function of one example: no batch statistics, no dropout that acts.
+        A function of one example: no batch statistics, no dropout that acts. Compiled and data-parallel models are
+        measured as they were written, and names are those of the original.
     loss : callable
         ``loss(outputs, targets)`` of a batch: the average over its examples, as `torch.nn.functional.cross_entropy`, or
         one value per example, shape (B,).
@@ -85,12 +87,32 @@ class PerExampleGradients:
     ------
     ModelError
         If batch normalisation uses the statistics of the batch, dropout acts, or no parameter requires a gradient.
+
+    Notes
+    -----
+    During the pass nothing requires a gradient: each call of a torch function with a parameter is met by a rule, which
+    keeps the inputs and waits for the gradient at the outputs. Together they are the gradients of the examples in
+    factored form, and autograd forms none of its own. Parameters that no rule covers are differentiated by
+    `torch.func.vmap`, or one example after the other.
+
+    A regulariser in the loss is refused, as it uses parameters. One that the model computes by itself and returns for
+    the loss to add cannot be told from a part of the loss, and is in the gradient of every example.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    >>> nn.init.zeros_(model.weight).tolist()
+    [[0.0, 0.0]]
+    >>> x, y = torch.tensor([[3.0, 4.0], [1.0, 0.0]]).double(), torch.tensor([[1.0], [2.0]]).double()
+    >>> found = PerExampleGradients(model, nn.functional.mse_loss).squared_norms(x, y)  # gradients are -2 y x
+    >>> found.squared.tolist(), found.total["weight"].tolist()
+    ([[100.0], [16.0]], [[-10.0, -8.0]])
     """
 
     def __init__(
         self, model: nn.Module, loss: Loss, *, parameters: Collection[str] | None = None, chunk_size: int = 16
     ) -> None:
-        self.model, self.loss = getattr(model, "_orig_mod", model), loss
+        self.model, self.loss = original(model), loss
         self._chunked = ChunkedGradients(self.model, loss, chunk_size, parameters)
         measured = self._chunked.parameters()
         self.names = tuple(measured)

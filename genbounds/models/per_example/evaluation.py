@@ -21,6 +21,7 @@ __all__ = [
     "held_by",
     "joined",
     "number_of",
+    "original",
     "rows_of",
     "tensors_of",
 ]
@@ -272,6 +273,25 @@ def held_by(model: nn.Module) -> list[Tensor]:
     """
     tables = (table for module in model.modules() for table in (module._parameters, module._buffers))
     return [value for table in tables for value in table.values() if value is not None]
+
+
+def original(model: nn.Module) -> nn.Module:
+    """Take off what `torch.compile` and data-parallel training put around a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        As it is trained.
+
+    Returns
+    -------
+    torch.nn.Module
+        As it was written. Parts of it may still be compiled.
+    """
+    wrapped: Any = getattr(model, "_orig_mod", None)
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        wrapped = model.module
+    return model if wrapped is None else original(wrapped)
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -147,7 +147,7 @@ def examined(
     with _NoParameters(model), witness:
         averages = not batch_loss(loss, outputs, targets).ndim
     single = forward(model, rows_of(inputs, slice(0, 1)))
-    tolerance = tolerance_of(witness.precision, model.get_parameter(names[0]).device)
+    tolerance = tolerance_of(witness.precision, next(model.parameters()).device)
     truth = one_by_one(model, loss, names, inputs, targets, tolerance)
     factor = number if averages else 1
     check_losses_stand_alone(truth.losses, factor * whole, tolerance)
@@ -243,14 +243,16 @@ def _differentiated(
     model: nn.Module, loss: Loss, names: Sequence[str], inputs: Inputs, targets: Inputs
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the sum of the losses and its gradient, by plain autograd."""
-    parameters = [model.get_parameter(name) for name in names]
+    every = dict(model.named_parameters())
+    parameters = [every[name] for name in names]
     try:
         for parameter in parameters:
             parameter.requires_grad_(True)
         value = batch_loss(loss, forward(model, inputs), targets).sum()
         if not value.requires_grad:
             raise ModelError(
-                "loss must depend on the parameters, got one that has no gradient. Remove torch.no_grad()."
+                "loss must depend on the parameters, got one that has no gradient. Leave torch.no_grad() and "
+                "torch.inference_mode() out."
             )
         gradients = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
     except RuntimeError as error:
@@ -263,7 +265,8 @@ def _differentiated(
     finally:
         for parameter in parameters:
             parameter.requires_grad_(False)
-    return value.detach().double().cpu(), dict(zip(names, gradients, strict=True))
+    dense = (gradient.to_dense() for gradient in gradients)  # those of an embedding may be sparse
+    return value.detach().double().cpu(), dict(zip(names, dense, strict=True))
 
 
 class _NoParameters(TorchFunctionMode):

@@ -97,18 +97,36 @@ def _affine(
         result, uses = outcome
     else:
         result, uses = traced(call.run()), []
-    if bias is not None and call.measured(bias):
-        leading = result.ndim - min(bias.ndim, 1)
-        if not leading or bias.numel() != prod(result.shape[leading:]):
-            raise Unsupported("a bias that does not go along the last axis")
-        uses.append(Use(bias, result, leading, summed(bias, leading, lambda _: scales[0])))
-    return result, uses
+    return result, [*uses, *_of_bias(call, bias, result, scales[0])]
+
+
+def _of_bias(call: Call, bias: Tensor | None, result: Tensor, scale: float = 1) -> list[Use]:
+    """Return the use of a bias, times `scale`, along the last axis of the result, if it is measured."""
+    if bias is None or not call.measured(bias):
+        return []
+    leading = result.ndim - min(bias.ndim, 1)
+    if not leading or bias.numel() != prod(result.shape[leading:]):
+        raise Unsupported("a bias that does not go along the last axis")
+    return [Use(bias, result, leading, summed(bias, leading, None if scale == 1 else lambda _: scale))]
 
 
 def _linear(call: Call) -> Outcome:
     x, weight, bias = call.arguments("input", "weight", "bias")
+    if weight.ndim == 2 and x.ndim > 1 and call.measured(weight) and not call.measured(x):
+        return _layer(call, x.detach(), weight, bias)
     before = ascii_letters[: x.ndim - 1]
     return _affine(call, [(x, before + "Y"), (weight, "ZY"[-weight.ndim :])], before + "Z"[: weight.ndim - 1], bias)
+
+
+def _layer(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None) -> Outcome:
+    """Run a linear layer with a measured matrix: what nearly all calls are, and so without letters."""
+    result, leading = traced(call.run()), x.ndim - 1
+
+    def form(layout: Layout, gradient: Tensor, number: int) -> ExampleGradients:
+        inputs, outputs = (layout.split(values, leading, number) for values in (x.to(gradient.dtype), gradient))
+        return OuterGradients(inputs.unsqueeze(1), outputs.unsqueeze(1), weight.shape)
+
+    return result, [Use(weight, result, leading, form, saved=(x,)), *_of_bias(call, bias, result)]
 
 
 def _addmm(call: Call) -> Outcome:

@@ -126,6 +126,11 @@ def extreme_eigenvalues(
     law's delta / 2 quantile, for all k at once, so that it does not matter when the iteration stops. Solving for e
     gives lambda_max - theta <= e (lambda_max - lambda_min), and the same at the other end.
 
+    Where the iteration runs out of new directions another limit is tighter, in the same event. With the basis V, the
+    tridiagonal matrix T = V^T A V and the norm beta of what is left over, A V = V T + beta v e_k^T. Multiplied by the
+    top eigenvector u from the left, |(lambda_max - T) V^T u| <= beta; the first entry of V^T u is b_1, so that
+    lambda_max - theta <= beta / |b_1|.
+
     Examples
     --------
     >>> values = np.linspace(-1, 3, 1000)
@@ -136,6 +141,7 @@ def extreme_eigenvalues(
     size, most = int(count("dimension", dimension)), int(count("max_steps", max_steps))
     goal, risk = float(positive("tolerance", tolerance)), float(confidence("delta", delta))
     open_share = float(confidence("accuracy", accuracy, "It is a share of the spectrum's width, such as 0.01."))
+    least = float(betaincinv(0.5, (size - 1) / 2, risk / 2)) if size > 1 else 1.0
     basis = np.empty((min(most, size), size))
     start = generator.standard_normal(size)
     basis[0] = start / np.linalg.norm(start)
@@ -150,21 +156,22 @@ def extreme_eigenvalues(
         beta = float(np.linalg.norm(image))
         values, vectors = eigh_tridiagonal(diagonal, off)
         scale = float(np.abs(values).max())
-        exhausted = steps == size or beta <= size * 2.0**-52 * scale
+        width = float(values[-1] - values[0])
+        slack = 0.0 if steps == size else min(_slack(_share_missed(least, steps), width), beta / math.sqrt(least))
+        tight = slack <= open_share * width or beta <= size * 2.0**-52 * scale
         dominant = 0 if abs(values[0]) > abs(values[-1]) else -1
-        share = 0.0 if exhausted else _share_missed(size, steps, risk)
         near = beta * abs(vectors[-1, dominant]) <= goal * scale
-        if exhausted or (near and share <= open_share) or steps == len(basis):
+        if (tight and near) or steps == len(basis):
             break
         off.append(beta)
         basis[steps] = image / beta
     ends = [_ritz(product, rows.T @ vectors[:, end]) for end in (0, -1)]
     (smallest, below), (largest, above) = ends
     residual = (below, above)[dominant]
-    slack = share * (largest - smallest) / (1 - 2 * share) if share < 0.5 else math.inf
-    limits = (smallest - max(slack, below if exhausted else 0.0), largest + max(slack, above if exhausted else 0.0))
+    # A residual above the slack is rounding: no eigenvalue is known to be nearer than that.
+    limits = (smallest - max(slack, below), largest + max(slack, above))
     # Twice the goal, as the residual in the iteration was a prediction and this one is measured.
-    converged = share <= open_share and residual <= max(2 * goal, size * 2.0**-50) * scale
+    converged = tight and residual <= max(2 * goal, size * 2.0**-50) * scale
     return ExtremeEigenvalues(smallest, largest, (below, above), limits, risk, steps, converged)
 
 
@@ -184,15 +191,19 @@ def _ritz(product: Callable[[Vector], Vector], vector: Vector) -> tuple[float, f
     return quotient, float(np.linalg.norm(image - quotient * unit))
 
 
-def _share_missed(size: int, steps: int, delta: float) -> float:
-    """Return e: the share of the spectrum's width that may be missing at an end after so many steps."""
-    quantile = float(betaincinv(0.5, (size - 1) / 2, delta / 2))
-    least = math.log(quantile) - math.log1p(-quantile)
+def _slack(share: float, width: float) -> float:
+    """Return what may be missing at an end, given its share of the whole width and the width found."""
+    return share * width / (1 - 2 * share) if share < 0.5 else math.inf
+
+
+def _share_missed(least: float, steps: int) -> float:
+    """Return e: the share of the spectrum's width that may be missing at an end, where b_1^2 is at least `least`."""
+    odds = math.log(least) - math.log1p(-least)
 
     def excess(e: float) -> float:
         angle = 2 * (steps - 1) * math.atanh(math.sqrt(e))
         log_chebyshev = angle + math.log1p(math.exp(-2 * angle)) - math.log(2)
-        return math.log1p(-e) - math.log(e) - 2 * log_chebyshev - least
+        return math.log1p(-e) - math.log(e) - 2 * log_chebyshev - odds
 
     low, high = 2.0**-100, 1 - 2.0**-50
     if excess(high) > 0:

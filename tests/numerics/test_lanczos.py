@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import betainc
+from scipy.special import betainc, betaincinv
 
 from genbounds.numerics.lanczos import ExtremeEigenvalues, _share_missed, extreme_eigenvalues
+
+
+def share_missed(size, steps, delta):
+    return _share_missed(float(betaincinv(0.5, (size - 1) / 2, delta / 2)), steps)
 
 
 def symmetric(seed, size):
@@ -68,7 +72,7 @@ def test_an_eigenvalue_that_the_residual_does_not_see():
 def test_the_share_is_the_quantile_of_the_start(size, steps):
     """Put back into the inequality it came from, the share gives the probability it was asked for."""
     delta = 0.02
-    share = _share_missed(size, steps, delta)
+    share = share_missed(size, steps, delta)
     chebyshev = math.cosh((steps - 1) * math.acosh((1 + share) / (1 - share)))
     odds = (1 - share) / (share * chebyshev**2)
     assert betainc(0.5, (size - 1) / 2, odds / (1 + odds)) == pytest.approx(delta / 2, rel=1e-6)
@@ -93,18 +97,42 @@ def test_limits_fail_no_more_often_than_stated(spectrum):
 
 
 def test_the_share_falls_with_steps_and_rises_with_size():
-    shares = [_share_missed(1000, steps, 1e-6) for steps in range(2, 200)]
+    shares = [share_missed(1000, steps, 1e-6) for steps in range(2, 200)]
     assert all(later < earlier for earlier, later in pairwise(shares))
     assert shares[-1] < 0.003
-    assert _share_missed(10**6, 100, 1e-6) > _share_missed(10**3, 100, 1e-6)
-    assert _share_missed(1000, 1, 0.1) > 0.99
+    assert share_missed(10**6, 100, 1e-6) > share_missed(10**3, 100, 1e-6)
+    assert share_missed(1000, 1, 0.1) > 0.99
 
 
 def test_the_zero_matrix_the_identity_and_a_number():
     for value, size in ((0.0, 7), (2.0, 7), (-3.0, 1)):
         found = extreme_eigenvalues(lambda v, value=value: value * v, size, np.random.default_rng(0))
         assert (found.norm, found.steps, found.converged) == (pytest.approx(abs(value)), 1, True)
-        assert found.norm_limit == pytest.approx(abs(value), abs=1e-14)
+        assert abs(value) <= found.norm_limit + 1e-14
+        assert found.norm_limit == pytest.approx(abs(value), abs=1e-8)
+
+
+@pytest.mark.parametrize("size", [1000, 100_000])
+@pytest.mark.parametrize("excess", [1e-9, 1e-12])
+def test_an_eigenvalue_that_hardly_differs_is_within_the_limits(size, excess):
+    """What is left over after a step looks like rounding, and yet there is more of the spectrum."""
+    values = np.ones(size)
+    values[0] += excess
+    for seed in range(5):
+        found = extreme_eigenvalues(lambda v: values * v, size, np.random.default_rng(seed))
+        assert found.converged
+        assert values[0] <= found.limits[1] < 1.01
+        assert 0.99 < found.limits[0] <= 1
+
+
+def test_where_directions_run_out_the_limits_are_tight():
+    """Three eigenvalues: after four products nothing is left, and the limits need no hundred steps to close."""
+    values = np.repeat([-1.0, 0.5, 2.0], 200)
+    found = extreme_eigenvalues(lambda v: values * v, 600, np.random.default_rng(0))
+    assert found.steps <= 4
+    assert found.converged
+    assert -1 - 1e-5 < found.limits[0] <= -1 + 1e-14
+    assert 2 - 1e-14 <= found.limits[1] < 2 + 1e-5
 
 
 def test_scaling_and_shifting():

@@ -58,7 +58,7 @@ class OutputDerivatives(NamedTuple):
 
 def _cross_entropy(outputs: Tensor, targets: Tensor) -> OutputDerivatives:
     p = outputs.softmax(1)
-    return OutputDerivatives(p - F.one_hot(targets, outputs.shape[1]), p, p)
+    return OutputDerivatives(p - F.one_hot(targets.long(), outputs.shape[1]), p, p)
 
 
 def _mse(outputs: Tensor, targets: Tensor) -> OutputDerivatives:
@@ -76,7 +76,7 @@ def _logistic(outputs: Tensor, targets: Tensor) -> OutputDerivatives:
 def _as_outputs(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return targets in the shape of the outputs: classes become one-hot rows, or the 0 and 1 of a single output."""
     if targets.ndim == 1 and not targets.is_floating_point() and outputs.shape[1] > 1:
-        targets = F.one_hot(targets, outputs.shape[1])
+        targets = F.one_hot(targets.long(), outputs.shape[1])
     return targets.reshape(outputs.shape).to(outputs.dtype)
 
 
@@ -95,6 +95,22 @@ _THIRD: dict[str, Callable[[int], float]] = {
     "mse_loss": lambda _: 0.0,
     "binary_cross_entropy_with_logits": lambda outputs: 1 / (6 * math.sqrt(3) * outputs),
 }
+
+
+def _check_targets(targets: Tensor, loss: str, number: int, outputs: int) -> None:
+    """Refuse targets that were not made for this head."""
+    classes = targets.ndim == 1 and not targets.is_floating_point() and (outputs > 1 or loss == "cross_entropy")
+    if not classes and (loss == "cross_entropy" or targets.numel() != number * outputs):
+        numbers = "" if loss == "cross_entropy" else f", or numbers of shape {(number, outputs)}"
+        raise ModelError(
+            f"targets must be classes, one whole number for each example{numbers}, got {targets.dtype} of shape "
+            f"{tuple(targets.shape)}. Pass what the head was trained on."
+        )
+    if classes and (targets.min() < 0 or targets.max() >= outputs):
+        raise ModelError(
+            f"targets must be classes from 0 to {outputs - 1}, got {int(targets.min())} to {int(targets.max())}. "
+            "Pass what the head was trained on."
+        )
 
 
 class HeadFeatures:
@@ -191,11 +207,14 @@ class HeadHessian:
     third_derivative : Tensor
         Upper limit of the modulus of the mean loss's third derivative along any unit vector, at any weights, a scalar:
         the loss's own constant times the mean of the norm of x cubed.
+    mean_square : Tensor
+        Mean of the squared norm of x, a scalar: what the rounding errors of the Hessian are proportional to, whose own
+        size may be far smaller where probabilities are almost 0 and 1.
 
     Raises
     ------
     ModelError
-        If the loss is not known, there is no example, or features do not fit or are not finite.
+        If the loss is not known, there is no example, or features or targets do not fit.
 
     Notes
     -----
@@ -226,15 +245,17 @@ class HeadHessian:
         self.shape = self._weight.shape
         self.number = 0
         gradient, diagonal = torch.zeros_like(self._weight), torch.zeros_like(self._weight)
-        cubes = self._weight.new_zeros(())
+        squares, cubes = self._weight.new_zeros(2)
         for x, (first, d, u) in self._terms():
             self.number += len(x)
             gradient += first.T @ x
             diagonal += (d - u.square()).T @ x.square()
+            squares += x.square().sum()
             cubes += x.norm(dim=1).pow(3).sum()
         if not self.number:
             raise ModelError("examples must hold at least one, got none. Pass a list or another iterable, not used up.")
         self.gradient, self.diagonal = gradient / self.number, diagonal / self.number
+        self.mean_square = squares / self.number
         self.third_derivative = _THIRD[loss](self.shape[0]) * cubes / self.number
 
     def _terms(self) -> Iterator[tuple[Tensor, OutputDerivatives]]:
@@ -245,6 +266,7 @@ class HeadHessian:
                     f"features must have shape (examples, {self.shape[1] - self._bias}), got {tuple(features.shape)}. "
                     "Pass what the head is given."
                 )
+            _check_targets(targets, self.loss, len(features), self.shape[0])
             x = features.to(self._weight)
             x = torch.cat([x, x.new_ones(len(x), 1)], dim=1) if self._bias else x
             yield x, self._derivatives(x @ self._weight.T, targets.to(x.device))

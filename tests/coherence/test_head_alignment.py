@@ -246,6 +246,10 @@ def test_refusals():
         hessian_alignment(nn.Sequential(head, nn.Tanh()).eval(), a, b, head="1")
     with pytest.raises(ModelError, match="got 'classifier': none of that name"):
         hessian_alignment(head, a, b, head="classifier")
+    broken = linear()
+    broken.weight.data[0, 0] = math.nan
+    with pytest.raises(ModelError, match="must be finite, got NaN"):
+        hessian_alignment(broken, a, b)
     one, other = HeadHessian([a], head.weight), HeadHessian([b], head.weight, loss="mse_loss")
     with pytest.raises(ModelError, match="of one head and loss"):
         compare_head_hessians(one, other)

@@ -10,6 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
+from genbounds.models import head_hessians as module
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError
 from genbounds.models.head_hessians import LOSSES, HeadFeatures, HeadHessian, frobenius_products
@@ -229,7 +230,8 @@ def test_refusals():
 
 
 @pytest.mark.parametrize(("loss", "outputs"), HEADS)
-def test_everything_stays_on_one_device(loss, outputs):
+def test_everything_stays_on_one_device(loss, outputs, monkeypatch):
+    monkeypatch.setattr(module, "_check_targets", lambda *_: None)  # it looks at values
     with FakeTensorMode(), torch.no_grad():
         weight, bias = torch.empty(outputs, 4, device="cuda"), torch.empty(outputs, device="cuda")
         kept_on_the_cpu = [(torch.empty(6, 4), torch.zeros(6, dtype=torch.int64))] * 2
@@ -237,3 +239,18 @@ def test_everything_stays_on_one_device(loss, outputs):
         made = [hessian.gradient, hessian.diagonal, hessian.trace, hessian.product(weight.new_empty(outputs, 5))]
         made += [hessian.dense(), hessian.pairwise(hessian), hessian.third_derivative]
         assert {(value.device.type, value.dtype) for value in made} == {("cuda", torch.float64)}
+
+
+def test_targets_of_another_head_are_refused():
+    x, weight = torch.ones(2, 3), torch.zeros(2, 3)
+    for loss in LOSSES:
+        for targets in ([0, 2], [0, -100]):
+            with pytest.raises(ModelError, match="targets must be classes from 0 to 1, got"):
+                HeadHessian([(x, torch.tensor(targets))], weight, loss=loss)
+    with pytest.raises(ModelError, match=r"one whole number for each example, got torch\.float32 of shape \(2, 2\)"):
+        HeadHessian([(x, torch.full((2, 2), 0.5))], weight)
+    for loss in ("mse_loss", "binary_cross_entropy_with_logits"):
+        with pytest.raises(ModelError, match=r"or numbers of shape \(2, 2\), got torch\.float32 of shape \(2,\)"):
+            HeadHessian([(x, torch.full((2,), 0.5))], weight, loss=loss)
+    whole = HeadHessian([(x, torch.tensor([0, 1]))], weight).gradient
+    assert HeadHessian([(x, torch.tensor([0, 1], dtype=torch.int32))], weight).gradient.equal(whole)

@@ -157,7 +157,7 @@ def compare_head_hessians(
     Raises
     ------
     ModelError
-        If the two are not of one shape and loss.
+        If the two are not of one shape and loss, or one is not finite.
 
     Notes
     -----
@@ -168,6 +168,8 @@ def compare_head_hessians(
             f"the Hessians must be those of one head and loss, got {tuple(one.shape)} with {one.loss} and "
             f"{tuple(other.shape)} with {other.loss}. Pass two data sets of the same classes."
         )
+    if not all(bool(torch.isfinite(part).all()) for each in (one, other) for part in (each.gradient, each.diagonal)):
+        raise ModelError("features and weights must be finite, got NaN or infinity in a Hessian. Look at the network.")
     rows = one.shape.numel()
     # Of probabilities and sums; where the two nearly cancel, it is not small next to the difference.
     rounding = rows * 2.0**-50 * float(one.mean_square + other.mean_square)

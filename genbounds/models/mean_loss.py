@@ -111,12 +111,22 @@ class MeanLoss:
             Mean loss.
         gradient : Tensor, shape (P,)
             Its gradient.
+
+        Raises
+        ------
+        ModelError
+            If the loss has no gradient in the outputs.
         """
         total = CompensatedSum({"loss": self._zeros(1)[0, 0], "gradient": self._zeros(1)[0]})
         with torch.enable_grad():
             for block in self._tracked():
                 leaves, outputs = self._run(block)
                 loss = self._summed(outputs, block)
+                if not loss.requires_grad:
+                    raise ModelError(
+                        "loss must be differentiable in the model's outputs, got one without a gradient, such as a "
+                        "count of errors. Take a smooth surrogate."
+                    )
                 gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
                 total.add({"loss": loss, "gradient": _flat(gradients)})
         sums = total.value()

@@ -314,7 +314,7 @@ def test_refusals():
         influence(model, lambda z, y: -z.square().mean(1), data, query)
     with pytest.raises(ModelError, match="loss must be differentiable"):
         influence(model, F.cross_entropy, data, query, query_loss=lambda z, y: (z.argmax(1) != y).double())
-    with pytest.raises(ModelError, match="^loss must have a finite gradient"):
+    with pytest.raises(ModelError, match=r"^loss must have a finite gradient"):
         influence(model, lambda z, y: (z - z).sqrt().mean(1), data, query, query_loss=F.cross_entropy, damping=0.1)
     with pytest.raises(ModelError, match="must be convex"):
         influence(model, lambda z, y: -z.square().mean(1), data, query, damping=1e-6)

@@ -66,8 +66,9 @@ bench: $(VENV)/.installed-test
 	@echo "from packages: see benchmarks/assets.py."
 ifdef MNIST
 	$(BIN)/python benchmarks/mnist_certificate.py benchmarks/output --data $(MNIST)
+	$(BIN)/python benchmarks/coherence.py $(MNIST) benchmarks/output/coherence --workers 2
 else
-	@echo "make bench MNIST=folder adds the certificates for MNIST; the folder holds its four IDX files."
+	@echo "make bench MNIST=folder adds the certificates for MNIST and gradient coherence; the folder holds its four IDX files."
 endif
 
 clean:

@@ -37,7 +37,8 @@ _PARTS: dict[str, type] = {
 #: What a reader must know, whatever the numbers are.
 READING = (
     "Coherence of a final checkpoint does not order networks by generalization: where the training loss is near its "
-    "minimum the average gradient vanishes, and coherence with it. Compare early, or at equal training loss.",
+    "minimum the average gradient vanishes, and coherence with it. Compare early; even at equal training loss, random "
+    "labels that are being memorised can show more of it than real ones.",
     "The coherence of all layers together changes when layers are rescaled without changing the function; that of a "
     "single layer does not.",
     "The interval is nominal and takes the examples for independent draws at weights that do not depend on them. For "

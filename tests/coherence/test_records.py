@@ -151,7 +151,7 @@ def test_table_without_pandas(monkeypatch):
 def test_words():
     text = str(record())
     assert "coherence of the gradients of 100 examples (95% intervals, nominal)" in text
-    assert "Compare early, or at equal training loss" in text
+    assert "Compare early; even at equal training loss" in text
     assert "changes when layers are rescaled" in text
     assert "m-coherence below 1" not in text
     assert "head" in text

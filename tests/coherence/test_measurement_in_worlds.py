@@ -73,3 +73,18 @@ def test_the_plug_in_form_is_biased_as_the_formula_says():
     ratio = np.mean([one.squared_mean for one in found]) / np.mean([one.second_moment for one in found])
     assert ratio == pytest.approx(world.plug_in_mean(10), rel=0.15)
     assert ratio > 1.3 * world.coherence
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_that_signs_do_not_change_show_nothing(dtype):
+    """Each example has a row of the embedding of its own: all sign patterns tie, whatever rounding does."""
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        model = torch.nn.Sequential(torch.nn.Embedding(50, 7), torch.nn.Flatten(), torch.nn.Linear(7, 3)).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        x = torch.randperm(50, generator=generator)[: 3 + 2 * (seed % 2)].reshape(-1, 1)
+        y = torch.randint(0, 3, (len(x),), generator=generator)
+        record = measure(model, torch.nn.functional.cross_entropy, (x, y), null_draws=19, seed=seed, dtype=dtype)
+        assert record.layers[0].p_value == 1.0

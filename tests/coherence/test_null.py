@@ -154,3 +154,27 @@ def test_effective_dimension():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_rounding_does_not_break_ties():
+    """Where signs change nothing but the last bits, nothing is significant; a real difference of 1e-5 counts."""
+    exact = 3.0
+    nearly = exact * (1 - np.array([2e-16, 1e-7, -1e-7, 2e-6]))
+    assert float(sign_flip_p_value(exact, nearly)) == 1.0
+    assert float(sign_flip_p_value(exact, [exact * (1 - 1e-5)] * 4)) == 0.2
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_spread_of_the_pair_square(d):
+    """Orthogonal lines with 500 unit gradients each, all patterns: relative variance (2 + 12 / d) / K, here K = 1."""
+    line, chance = (2.0 * np.arange(501) - 500) ** 2, stats.binom.pmf(np.arange(501), 500, 0.5)
+    for _ in range(d - 1):
+        line, chance = np.add.outer(line, line).ravel(), np.multiply.outer(chance, chance).ravel()
+    single = np.asarray(pair_square(line[None], 500 * d, 500 * d))
+    mean = chance @ single
+    assert float(effective_dimension(1.0, mean)) == pytest.approx(d, rel=5e-3)
+    assert chance @ (single - mean) ** 2 / mean**2 == pytest.approx(2 + 12 / d, rel=0.02)
+
+
+def test_low_quantiles():
+    assert float(gaussian_quantile(1e-20, 10, 4)) == pytest.approx(7.64719112935e-12, rel=1e-9)

@@ -99,7 +99,8 @@ def unbiased(squared_mean: ArrayLike, second_moment: ArrayLike, m: ArrayLike) ->
     """
     number = count("m", m, 2, "One example shows no spread.")
     signal, moment = _squares(squared_mean, second_moment)
-    return (number * signal - moment) / (number - 1), number * (moment - signal) / (number - 1)
+    share = (moment - signal) / (number - 1)  # V / m; in this order nothing overflows that is a number
+    return signal - share, moment - signal + share
 
 
 def two_batches(
@@ -179,7 +180,9 @@ def coherence(signal: ArrayLike, noise: ArrayLike) -> Float64:
 def unbiased_coherence(alpha_m: ArrayLike, m: ArrayLike) -> Float64:
     """Return ``(m alpha_m - 1) / (m - 1)``, the ratio of the two unbiased estimates.
 
-    Numerator and denominator are without bias; their ratio is off by O(1/m) of the spread, not by (1 - alpha) / m.
+    Numerator and denominator are without bias. Their ratio keeps one of about
+    ``(alpha Var ||g||^2 - 2 Cov(g . G, ||g||^2)) / (m D^2)``: none for gradients of equal length, and none, up to
+    O(1 / m^2), where there is no signal. That of the plug-in form is larger by ``(1 - alpha) / m``.
 
     Parameters
     ----------

@@ -75,9 +75,10 @@ def number_or_none(value: float) -> float | None:
 def jackknife(value: float, *left_out: ArrayLike, level: float = 0.95) -> Jackknifed:
     """Attach a standard error to an estimate from its values with each example left out in turn [EfronStein1981].
 
-    ``sum over samples of (k - 1)/k sum_i (theta_(-i) - average)^2``, for independent samples of k examples each. On
-    average it is not below the variance of the estimate with one example fewer. For an average over pairs that does
-    not depend on either example alone to first order, as where there is no signal, it is about twice the variance.
+    ``sum over samples of (k - 1)/k sum_i (theta_(-i) - average)^2``, for independent samples of k examples each. For
+    one sample it is on average at least (k - 1)/k of the variance of the estimate from k - 1 examples, with equality
+    for a mean. For an average over pairs that does not depend on either example alone to first order, as where there is
+    no signal, it is about twice the variance.
 
     Parameters
     ----------

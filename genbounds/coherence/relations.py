@@ -91,7 +91,7 @@ def noise_scale(alpha: ArrayLike) -> Float64:
     """
     whole = coherence_value("alpha", alpha)
     with np.errstate(divide="ignore", over="ignore"):
-        return 1 / np.maximum(whole, 0.0) - 1
+        return (1 - whole) / np.maximum(whole, 0.0)  # unlike 1 / alpha - 1 it keeps its digits near alpha = 1
 
 
 def batch_coherence(alpha: ArrayLike, size: ArrayLike, population: ArrayLike | None = None) -> Float64:
@@ -112,7 +112,8 @@ def batch_coherence(alpha: ArrayLike, size: ArrayLike, population: ArrayLike | N
     Returns
     -------
     float or ndarray
-        ``alpha / (alpha + (1 - alpha) c)``, where c is that divisor's inverse.
+        ``alpha / (alpha + (1 - alpha) c)``, where c is that divisor's inverse. NaN where a batch is the whole
+        population and alpha is 0: its only average is 0.
 
     Raises
     ------

@@ -218,3 +218,41 @@ def test_broadcasting():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.0])
+def test_bias_that_the_ratio_of_unbiased_estimates_keeps(centre):
+    """Over all samples of m from three points, the bias is the docstring's up to O(1 / m^2); none without signal."""
+    points = np.array([[2.0, 0.0], [-1.0, 0.5], [-1.0, -0.5]]) + centre
+    mean, norms = points.mean(0), (points**2).sum(1)
+    moment = norms.mean()
+    alpha = (mean @ mean) / moment
+    first = (alpha * norms.var() - 2 * np.cov(points @ mean, norms, bias=True)[0, 1]) / moment**2
+    rest = []
+    for m in (40, 80):
+        counts = np.array([(a, b, m - a - b) for a in range(m + 1) for b in range(m + 1 - a)])
+        chances = [math.factorial(m) // math.prod(map(math.factorial, row)) / 3**m for row in counts.tolist()]
+        squared = (((counts / m) @ points) ** 2).sum(1)
+        found = unbiased_coherence(squared / ((counts / m) @ norms), m)
+        rest.append(abs((np.array(chances) @ found - alpha) * m - first) * m)
+    assert abs(first) > 0.05 if centre else first == pytest.approx(0, abs=1e-15)
+    assert rest[1] < 1.3 * rest[0] + 1e-9  # what is left falls as 1 / m^2
+    assert rest[1] < 0.3 * m * max(abs(first), 0.1)
+
+
+def test_estimates_at_the_ends_of_the_range_of_floats():
+    for scale in (1e-300, 1e300, 1e307):
+        signal, noise = unbiased(0.5 * scale, scale, 1000)
+        assert (signal / scale, noise / scale) == pytest.approx((499 / 999, 500 / 999), rel=1e-14)
+
+
+def test_rounding_of_a_bfloat16_model_is_no_error_and_more_is():
+    assert plug_in(1 + 2.0**-8, 1.0) == (1.0, 0.0)
+    with pytest.raises(ValueError, match="squared_mean must be at most second_moment"):
+        plug_in(1 + 2.0**-6, 1.0)
+
+
+def test_no_estimate_is_below_minus_one():
+    assert float(coherence_value("alpha", -1.0)) == -1  # two opposite gradients
+    with pytest.raises(ValueError, match="alpha must be at most 1, and at least -1"):
+        coherence_value("alpha", -1.001)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -46,3 +47,19 @@ def test_text_says_what_there_is():
     assert str(Jackknifed(2.0, 0.5, 0.95)) == "2 [1.02, 2.98]"
     assert str(Jackknifed(2.0, math.nan, 0.95)) == "2"
     assert str(Jackknifed(math.nan, math.nan, 0.95)) == "not defined"
+
+
+def test_on_average_it_is_no_less_than_a_smaller_samples_variance_shrunk_to_size():
+    """All samples with repetition of four from a small population: exact for a mean, more for a product of means."""
+    points, k = np.array([0.0, 1.0, 5.0]), 4
+    for estimate, exact in (
+        (lambda of: of.mean(), True),
+        (lambda of: (of.sum() ** 2 - (of**2).sum()) / len(of), False),
+    ):
+        squares = [
+            jackknife(0.0, [estimate(np.delete(sample, i)) for i in range(k)]).standard_error ** 2
+            for sample in map(np.array, itertools.product(points, repeat=k))
+        ]
+        smaller = np.var([estimate(np.array(sample)) for sample in itertools.product(points, repeat=k - 1)])
+        least = (k - 1) / k * smaller
+        assert np.mean(squares) == pytest.approx(least) if exact else np.mean(squares) > 1.01 * least

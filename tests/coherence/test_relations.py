@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -139,3 +140,15 @@ def test_negative_estimates_keep_their_sign_up_to_the_pole():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("alpha", [1 - 2.0**-40, 1 - 1e-12, 0.75, 1e-12])
+def test_noise_scale_keeps_its_digits_where_examples_nearly_agree(alpha):
+    exact = (1 - Fraction(alpha)) / Fraction(alpha)
+    assert float(noise_scale(alpha)) == pytest.approx(float(exact), rel=4e-16)
+
+
+def test_ends_of_batches():
+    assert math.isnan(batch_coherence(0.0, 4, population=4))
+    with pytest.raises(ValueError, match="alpha must be above the pole"):
+        batch_coherence(-1.0, 2)  # the pole itself

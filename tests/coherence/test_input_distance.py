@@ -44,3 +44,18 @@ def test_distances_with_ties_and_gradients_that_agree_or_oppose_everywhere():
     assert distance_profile(gram_of(np.eye(4) - 0.25), 1.0 - np.eye(4)).critical_length is None
     with pytest.raises(ValueError, match="distances must be of shape"):
         distance_profile(gram_of(np.eye(4)), np.zeros((3, 3)))
+
+
+def test_a_bin_without_pairs_is_part_of_the_one_below():
+    distances = np.zeros((5, 5))
+    distances[np.triu_indices(5, 1)] = [0, 0, 0, 0, 0, 1, 2, 2, 2, 3]  # no pair between 1.4 and 2
+    found = distance_profile(gram_of(np.eye(5) + 1), distances + distances.T, bins=10)
+    assert found.pairs == (5, 1, 3, 1)
+    assert found.edges == pytest.approx((0, 0.5, 2, 2.1, 3))
+    assert found.edges[0] <= found.distances[0]
+    assert all(low <= middle for low, middle in zip(found.edges, found.distances, strict=False))
+    assert all(middle <= high for middle, high in zip(found.distances, found.edges[1:], strict=True))
+    alone = distance_profile(gram_of(np.eye(4) + 1), 1.0 - np.eye(4))
+    assert alone.edges == (1.0, 1.0)
+    orthogonal = np.abs(np.subtract.outer(np.arange(4.0), np.arange(4.0)))
+    assert distance_profile(gram_of(np.eye(4)), orthogonal, bins=3).critical_length is None

@@ -95,3 +95,39 @@ def test_what_is_no_gram_matrix_is_refused():
 def test_text_says_what_it_is():
     text = str(gram_spectrum(gram_of(np.eye(4))))
     assert text.startswith("spectrum of the gradients of 4 examples, coherence among them 0.25")
+
+
+def test_ratios_are_those_of_any_scale_and_about_any_average():
+    gradients = np.random.default_rng(3).normal(size=(40, 5))
+    expected = gram_spectrum(gram_of(gradients))
+    for scale in (1e-150, 1e150):
+        found = gram_spectrum(gram_of(gradients * scale))
+        assert found.coherence == pytest.approx(expected.coherence, rel=1e-9)
+        for name in ("raw", "centred"):
+            for key in ("top_share", "effective_rank", "participation_ratio", "population_participation_ratio"):
+                one, other = (getattr(getattr(spectra, name), key) for spectra in (found, expected))
+                assert one == pytest.approx(other, rel=1e-9), (name, key)
+        assert found.raw.total == pytest.approx(expected.raw.total * scale**2, rel=1e-9)
+        assert found.raw.eigenvalues[0] == pytest.approx(expected.raw.eigenvalues[0] * scale**2, rel=1e-9)
+    far = gram_spectrum(gram_of(gradients + 1e5)).centred
+    assert far.population_participation_ratio == pytest.approx(
+        expected.centred.population_participation_ratio, rel=1e-2
+    )
+
+
+def test_gradients_that_are_all_the_same_have_no_spectrum_about_their_average():
+    centred = gram_spectrum(gram_of(np.full((7, 3), 0.1))).centred
+    assert math.isnan(centred.participation_ratio)
+    assert math.isnan(centred.population_participation_ratio)
+
+
+def test_what_is_below_zero_by_more_than_rounding_is_refused():
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
+    for lowest, fine in ((-1e-16, True), (-1e-11, False)):
+        products = basis * np.array([1.0, 1, 1, 1, lowest]) @ basis.T
+        gram = Gram((products + products.T) / 2, None, np.arange(5), 5)
+        if fine:
+            assert gram_spectrum(gram).raw.total == pytest.approx(0.8)
+        else:
+            with pytest.raises(ValueError, match="no eigenvalue below 0"):
+                gram_spectrum(gram)

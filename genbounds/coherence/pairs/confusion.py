@@ -43,8 +43,8 @@ class Confusion:
     opposed: float
 
     @property
-    def bound(self) -> float:
-        """Smallest eta >= 0 with ``g_i . g_j >= -eta`` for all pairs of the subsample."""
+    def eta(self) -> float:
+        """Smallest eta >= 0 with ``g_i . g_j >= -eta`` for all pairs of the subsample; among more examples it grows."""
         return max(0.0, -self.smallest_product)
 
     def to_json(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Confusion:
         """
         return {
             "examples": self.examples,
-            "bound": self.bound,
+            "eta": self.eta,
             "smallest_product": self.smallest_product,
             "smallest_cosine": self.smallest_cosine,
             "probabilities": list(self.probabilities),
@@ -71,7 +71,7 @@ class Confusion:
             f"{p:.1%} {value:.3g}" for p, value in zip(self.probabilities, self.cosine_quantiles, strict=True)
         )
         return (
-            f"gradient confusion {self.bound:.4g} over all pairs of {self.examples} examples; smallest cosine "
+            f"gradient confusion {self.eta:.4g} over all pairs of {self.examples} examples; smallest cosine "
             f"{self.smallest_cosine:.4g}, {self.opposed:.1%} of the pairs opposed; cosines by rank: {ranks}"
         )
 

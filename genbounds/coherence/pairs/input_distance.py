@@ -21,7 +21,7 @@ class DistanceProfile:
     Parameters
     ----------
     edges : tuple of float
-        Ends of the bins of distance; equally many pairs in each, but for ties.
+        Ends of the bins of distance, one more than there are bins; equally many pairs in each, but for ties.
     pairs : tuple of int
         Pairs in each bin.
     distances : tuple of float
@@ -38,7 +38,10 @@ class DistanceProfile:
 
     @property
     def critical_length(self) -> float | None:
-        """Distance at which the average cosine, linear between bins, first falls to zero; None if it does not."""
+        """Distance at which the average cosine, linear between bins, first falls to zero.
+
+        None if it does not fall to zero, or is there from the first bin on.
+        """
         places, values = self.distances, [mean.value for mean in self.cosine]
         if values[0] <= 0:
             return None
@@ -73,9 +76,9 @@ def distance_profile(gram: Gram, distances: ArrayLike, *, bins: int = 10, level:
     gram : Gram
         Inner products of gradients.
     distances : array_like, shape (k, k)
-        Distances of the same examples' inputs, such as `genbounds.coherence.gram_blocks.input_distances` returns.
+        Distances of the same examples' inputs, such as `genbounds.coherence.pairs.gram_blocks.input_distances` returns.
     bins : int
-        Bins, >= 1; bins that ties leave empty are dropped.
+        Bins, >= 1; one that ties leave empty is part of the one below it.
     level : float
         Nominal confidence of the intervals, in (0, 1).
 
@@ -105,7 +108,7 @@ def distance_profile(gram: Gram, distances: ArrayLike, *, bins: int = 10, level:
     groups = [(bin_of == number).astype(np.float64) for number in used]
     columns = [[mask_mean(values, group, level) for group in groups] for values in (np.sign(cosines), cosines)]
     return DistanceProfile(
-        tuple(edges.tolist()),
+        (*edges[used].tolist(), float(edges[-1])),
         tuple(int(group.sum()) // 2 for group in groups),
         tuple(float((between * group).sum() / group.sum()) for group in groups),
         tuple(columns[0]),

@@ -115,7 +115,9 @@ def gram_spectrum(gram: Gram) -> GramSpectrum:
     >>> spectrum.coherence, round(spectrum.raw.effective_rank, 9), spectrum.raw.eigenvalues[:2]
     (0.25, 2.0, (0.5, 0.5))
     """
-    products, k = gram.products, len(gram)
+    k = len(gram)
+    scale = float(gram.products.trace()) / k or 1.0  # squares of squares must neither overflow nor vanish
+    products = gram.products / scale
     trace = float(products.trace())
     means = products.mean(axis=0)
     centred = products - means[:, None] - means[None, :] + means.mean()
@@ -127,28 +129,34 @@ def gram_spectrum(gram: Gram) -> GramSpectrum:
     return GramSpectrum(
         k,
         coherence,
-        _spectrum(products / k, allowed / k, *_raw_moments(products)),
-        _spectrum(centred / (k - 1), allowed / (k - 1), *_centred_moments(products)),
+        _spectrum(products / k, allowed / k, scale, *_raw_moments(products)),
+        # The moments are those of differences: of the centred products they keep their digits beside a large average.
+        _spectrum(centred / (k - 1), allowed / (k - 1), scale, *_centred_moments(centred)),
     )
 
 
-def _spectrum(matrix: NDArray[np.float64], allowed: float, squared_trace: float, trace_of_square: float) -> Spectrum:
+def _spectrum(
+    matrix: NDArray[np.float64], allowed: float, scale: float, squared_trace: float, trace_of_square: float
+) -> Spectrum:
+    """Return what a matrix in units of `scale` shows; eigenvalues and trace within `allowed` of 0 are rounding."""
     eigenvalues = np.linalg.eigvalsh(matrix)[::-1]
     if eigenvalues[-1] < -allowed:
         raise ValueError(
-            f"gram must have no eigenvalue below 0, got {eigenvalues[-1]:.3g} (the largest is {eigenvalues[0]:.3g}). "
+            f"gram must have no eigenvalue below 0, got {scale * eigenvalues[-1]:.3g} (the largest is "
+            f"{scale * eigenvalues[0]:.3g}). "
             "Products must be of gradients at the same weights; compute them in float64 if rounding is in doubt."
         )
     total = float(matrix.trace())
-    shares = eigenvalues[eigenvalues > 0] / total if total > allowed else np.array([np.nan])
+    varies = total > allowed
+    shares = eigenvalues[eigenvalues > 0] / total if varies else np.array([np.nan])
     squares = float(np.square(matrix).sum())
     return Spectrum(
-        eigenvalues=tuple(eigenvalues.tolist()),
-        total=total,
+        eigenvalues=tuple((scale * eigenvalues).tolist()),
+        total=scale * total,
         top_share=float(shares[0]),
         effective_rank=float(np.exp(-(shares * np.log(shares)).sum())),
-        participation_ratio=total**2 / squares if total > allowed else np.nan,
-        population_participation_ratio=squared_trace / trace_of_square if trace_of_square > 0 else np.nan,
+        participation_ratio=total**2 / squares if varies else np.nan,
+        population_participation_ratio=squared_trace / trace_of_square if varies and trace_of_square > 0 else np.nan,
     )
 
 

@@ -73,8 +73,12 @@ class Stiffness:
     ----------
     sign : PairMeans
         ``E sign(g . g')``: share of pairs that help each other less that of pairs that harm each other.
+        Where no pair differs, as for a few examples with nearly parallel gradients, its standard error is 0 and says
+        nothing.
     cosine : PairMeans
-        ``E cos(g, g')``.
+        ``E cos(g, g')``. Both intervals are nominal, and too short where most gradients point one way: in such worlds
+        in two dimensions a nominal 95 % covered 63 to 79 % for ten examples (signs 37 to 61 %), 84 to 89 % for fifty
+        (signs 74 to 83 %).
     examples : int
         Examples with a gradient; all of their pairs were taken.
     zero : int

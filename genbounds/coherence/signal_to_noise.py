@@ -99,7 +99,7 @@ class SignalToNoise:
 
     @property
     def chance(self) -> float:
-        """Share of coordinates above 1/m to expect where nothing but normal noise is: P(|t| > 1), near 0.32."""
+        """Share above 1/m to expect where nothing but normal noise is: P(abs(t) > 1), from 0.5 (m = 2) to 0.32."""
         return float(2 * stdtr(self.m - 1, -1.0))
 
     def to_json(self) -> dict[str, Any]:

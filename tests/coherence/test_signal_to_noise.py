@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from genbounds.coherence.alpha import coherence
 from genbounds.coherence.relations import one_step_ratio
@@ -140,3 +141,18 @@ def test_what_cannot_be_is_refused():
 def test_text_says_what_is_expected_by_chance():
     text = str(summarise({"": sums(np.random.default_rng(0).normal(size=(30, 8)))}, 30))
     assert text.startswith("signal-to-noise ratio of the gradient's coordinates, 30 examples (1/m is 0.033; 33% of")
+
+
+def test_what_is_constant_what_is_above_chance_and_where_edges_belong():
+    squares = np.ones(3)
+    total = np.sqrt(2 * squares * (1 - 2.0**-52 * np.array([8, 64, 4096])))  # variance of 8, 64 and 4096 roundings
+    assert summarise({"": (total, squares)}, 2).total.constant == 1
+    exact = summarise({"": (np.array([2.0]), np.array([4.0]))}, 2)  # 0 and 2: average 1, variance 2, ratio 1/2 = 1/m
+    assert exact.total.above_chance == 0
+    assert exact.edges[8] == 0.5
+    assert exact.total.histogram.index(1) == 9  # an edge belongs to the bin above it
+
+
+@pytest.mark.parametrize("m", [2, 3, 30])
+def test_share_above_chance_is_students(m):
+    assert summarise({"": ([1.0], [2.0])}, m).chance == pytest.approx(2 * stats.t(m - 1).cdf(-1), rel=1e-12)

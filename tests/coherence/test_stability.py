@@ -224,3 +224,10 @@ def test_what_cannot_be(changed, complaint):
 def test_noise_is_not_negative():
     with pytest.raises(ValueError, match="noises must be non-negative"):
         stability_by_noise([-0.1], 0.1, n=10, lipschitz=1.0, smoothness=1.0)
+
+
+def test_steps_of_two_over_beta_are_the_longest_of_the_convex_case():
+    setting = {"n": 10, "lipschitz": 1.0, "smoothness": 4.0, "convex": True}
+    assert stability_by_noise([0.5], 0.5, **setting).value == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="step_sizes must be at most 2 / smoothness"):
+        stability_by_noise([0.5], 0.5001, **setting)

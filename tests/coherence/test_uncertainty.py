@@ -176,3 +176,54 @@ def test_interval_is_not_cut_off():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def overlaps(m, i, j):
+    """Pairs {i, k} and {j, n} of different examples: how many share one of them, and how many are the same."""
+    shared = [len({i, k} & {j, n}) for k in range(m) for n in range(m) if k != i and n != j]
+    return np.array([shared.count(1), shared.count(2)])
+
+
+@pytest.mark.parametrize("m", [5, 6, 11])
+def test_what_is_taken_off_by_counting_pairs_that_share_examples(m):
+    """Coefficients of Var E[g.g' | g] and Var g.g' counted, the two variances solved for, the difference taken."""
+    of_spread = (overlaps(m, 0, 0) - overlaps(m, 0, 1)) / (m - 1) ** 2
+    of_signal = sum(overlaps(m, i, j) for i in range(m) for j in range(m)) / (m * (m - 1)) ** 2
+    regimes = set()
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        g = generator.normal(size=(m, 1 + seed % 5)) + (seed % 3)
+        products = g @ g.T
+        moment = products.trace() / m
+        p = np.array([(products[i].sum() - products[i, i]) / (m - 1) for i in range(m)])
+        square = (np.square(products).sum() - np.square(np.diagonal(products)).sum()) / (m * (m - 1))
+        plain = standard_error(g @ g.mean(0), np.diagonal(products)) ** 2
+        found = standard_error(g @ g.mean(0), np.diagonal(products), square) ** 2
+        same = (square - p.mean() ** 2) / moment**2
+        spread = np.var(p, ddof=1) / moment**2
+        one = (spread - of_spread[1] * same) / of_spread[0]
+        excess = 4 * spread / m - (of_signal[0] * one + of_signal[1] * same)
+        expected = plain - min(max(excess, 0), plain / 2)
+        assert found == pytest.approx(expected, rel=1e-9)
+        regimes.add(int(excess > 0) + int(excess > plain / 2))
+    assert regimes == {0, 1, 2}
+
+
+def test_coverage_where_few_examples_carry_the_squared_norm():
+    """The module's numbers for 100 examples in 20 dimensions: normal noise, Student's t, lengths with a Pareto tail."""
+    generator, runs, m, d = np.random.default_rng(11), 1000, 100, 20
+    lengths = generator.pareto(2.5, (runs, m, 1))
+    noises = {
+        0.95: (generator.normal(size=(runs, m, d)), 1.0),
+        0.80: (generator.standard_t(3, (runs, m, d)) / math.sqrt(3), 1.0),
+        0.51: (generator.normal(size=(runs, m, d)) * lengths, 8 / 3),  # E length^2 = 2 / ((a - 1)(a - 2))
+    }
+    for expected, (noise, variance) in noises.items():
+        gradients = noise + 5.0 * np.eye(1, d)
+        norms = (gradients**2).sum(2).T
+        mean = gradients.mean(1)
+        signal, spread = unbiased((mean**2).sum(1), norms.mean(0), m)
+        error = standard_error(np.einsum("rmd,rd->mr", gradients, mean), norms)
+        low, high = interval(signal / (signal + spread), error)
+        truth = 25 / (25 + d * variance)
+        assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(expected, abs=0.05)

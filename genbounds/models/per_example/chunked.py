@@ -242,6 +242,8 @@ class _Differentiated(nn.Module):
 
     def forward(self, x: Inputs, y: Inputs, weights: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         loss = self.loss(forward(self.model, x), y).sum()
+        if not loss.requires_grad:  # there is no parameter on the way that this example takes
+            return loss, {name: torch.zeros_like(value, requires_grad=False) for name, value in weights.items()}
         values = torch.autograd.grad(loss, list(weights.values()), allow_unused=True, materialize_grads=True)
         return loss.detach(), {name: value.to_dense() for name, value in zip(weights, values, strict=True)}
 

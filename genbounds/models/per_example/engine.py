@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genbounds.models.guards import ModelError
+from genbounds.models.per_example.batch_check import WeightedSum, compared, random_weights
 from genbounds.models.per_example.chunked import ChunkedGradients, first_line
 from genbounds.models.per_example.collector import Overwritten, collect
 from genbounds.models.per_example.evaluation import (
@@ -25,7 +26,8 @@ from genbounds.models.per_example.gradients import DenseGradients, ExampleGradie
 from genbounds.models.per_example.losses import SingleLosses, batch_loss
 from genbounds.models.per_example.probe import find_plan
 from genbounds.models.per_example.recorder import Plan, Recorder, Unforeseen
-from genbounds.models.per_example.self_check import Truth, check_losses_stand_alone, examined, one_by_one
+from genbounds.models.per_example.self_check import Truth, check_losses_stand_alone, check_slopes, examined, one_by_one
+from genbounds.models.per_example.witness import Witness
 
 __all__ = ["BatchNorms", "PerExampleGradients", "Visitor"]
 
@@ -123,12 +125,17 @@ class PerExampleGradients:
         self._losses: SingleLosses  # from the first batch on
         self._tolerance = 0.0
         self._checked = self._batches = 0
+        self._decides = False
+        self._proven: set[str] = set()  # parameters whose gradients were compared in a batch where they had some
 
     def visit(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor:
         """Show the gradients of the examples of a batch, one parameter after the other.
 
         A few examples of the first batch are looked into: how the network arranges them, and whether what comes out
-        agrees with plain autograd. At batches 1, 2, 4, 8 and so on one example of the whole batch is compared again.
+        agrees with plain autograd. At batches 1, 2, 4, 8 and so on one example of the whole batch is compared again,
+        and all of them in a sum with random weights. That sum is also compared wherever a parameter has its first
+        gradient, and at every batch, which then takes up to twice as long, if the model decides by values what it does
+        (`Witness.decides`).
 
         Parameters
         ----------
@@ -161,6 +168,8 @@ class PerExampleGradients:
                 self._prepare(inputs, targets)
             self._batches += 1
             spot: dict[str, Tensor] = {}
+            sums: dict[str, WeightedSum] = {}
+            weights = random_weights(number, self._batches)
             row = self._batches * 7919 % number
             again = self._batches & (self._batches - 1) == 0 and number > 1
 
@@ -168,11 +177,16 @@ class PerExampleGradients:
                 self.routes[name] = gradients.route
                 if again:
                     spot[name] = gradients.dense(slice(row, row + 1))[0]
+                if again or self._decides or name not in self._proven:
+                    sums[name] = WeightedSum.of(gradients, weights)
                 visitor(name, rows, gradients)
 
             losses = self._follow(inputs, targets, deliver)
             if spot:
                 self._compare(spot, rows_of(inputs, slice(row, row + 1)), rows_of(targets, slice(row, row + 1)))
+            new = any(sums[name].size > 0 for name in sums if name not in self._proven)
+            if sums and number > 1 and (again or self._decides or new):
+                self._compare_sums(sums, inputs, targets, weights)
             others = self._write_out(inputs, targets, visitor)
         return others if losses is None else losses
 
@@ -209,11 +223,15 @@ class PerExampleGradients:
         """Return the losses of the examples, in the graph."""
         with recorder:
             outputs = forward(self.model, inputs)
+        recorder.give_up(outputs)
         losses = self._losses(outputs, targets)
         if self._losses.averages:
             with torch.no_grad():
                 whole = number_of(targets) * batch_loss(self.loss, outputs, targets)
-            check_losses_stand_alone(losses.detach().double(), whole, self._tolerance)
+            values = losses.detach().double()
+            check_losses_stand_alone(values, whole, self._tolerance)
+            if float(values.max() - values.min()) <= self._tolerance * float(values.abs().max()):
+                check_slopes(self._losses, outputs, targets)
         return losses
 
     def _collect(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor | None:
@@ -269,7 +287,8 @@ class PerExampleGradients:
         last = number_of(inputs) - 1
         index = sorted({0, last // 2, last})
         x, y = picked(inputs, index), picked(targets, index)
-        truth, self._losses = examined(self.model, self.loss, self.names, x, y)
+        truth, self._losses, witness = examined(self.model, self.loss, self.names, x, y)
+        self._decides, self._proven = self._decides or witness.decides, set()
         self._tolerance, self._checked, self._chunked.why_loop = truth.tolerance, len(index), None
         self._plan = self._planned(x, y, truth)
         norms, settled = _Norms(), False
@@ -325,6 +344,20 @@ class PerExampleGradients:
                     f"example of batch {self._batches}, though those checked first were right. Measure it with batches "
                     "of one example."
                 )
+
+    def _compare_sums(self, sums: dict[str, WeightedSum], inputs: Inputs, targets: Inputs, weights: Tensor) -> None:
+        """Compare all examples of this batch with plain autograd."""
+        witness = Witness()
+        errors = compared(self.model, self._losses, sums, inputs, targets, weights, witness)
+        self._decides |= witness.decides
+        for name, error in errors.items():
+            if not error <= self._tolerance:
+                raise ModelError(
+                    f"model must arrange the examples of all batches alike, got gradients in {name} that are off by "
+                    f"{error:.3g} in batch {self._batches}. Leave the order of the examples as it is, or measure them "
+                    "in batches of one."
+                )
+        self._proven |= {name for name in sums if sums[name].size > 0}
 
 
 class _Norms:

@@ -330,6 +330,8 @@ def scaled(values: Tensor) -> tuple[Tensor, Tensor]:
     tuple of Tensor
         The scaled values, exactly, and the divisors of shape (B,), float64.
     """
+    if not values.numel():
+        return values, torch.ones(len(values), dtype=torch.float64, device=values.device)
     largest = values.flatten(1).abs().amax(dim=1)
     exponent = torch.frexp(largest).exponent.clamp(min=-125, max=126)
     scale = torch.ldexp(torch.ones_like(largest), exponent)

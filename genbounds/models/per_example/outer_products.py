@@ -66,7 +66,7 @@ class OuterGradients(ExampleGradients):
 
     def dense(self, rows: slice) -> Tensor:
         """Multiply the matrices of outputs and inputs."""
-        return (self.outputs[rows].mT @ self.inputs[rows]).reshape(-1, *self.shape)
+        return (self.outputs[rows].mT @ self.inputs[rows]).reshape(rows.stop - rows.start, *self.shape)
 
     def pieces(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Cut large gradients along the features of the output, too."""

@@ -21,7 +21,8 @@ _Run: TypeAlias = Callable[[Sequence[int], Recorder], Tensor]
 class _Sight:
     """What was seen of one use: its values, and at which positions each example changes them or sends a gradient.
 
-    `picked`: whether rows were picked by their values before it. `settled`: whether it is the same with other examples.
+    `picked`, `ordered`: whether rows were picked by their values, or put in order, before it. `settled`: whether it is
+    the same with other examples.
     """
 
     key: Key
@@ -31,6 +32,7 @@ class _Sight:
     changed: Tensor
     reached: Tensor
     picked: bool
+    ordered: bool
     settled: bool = True
 
     @property
@@ -42,7 +44,7 @@ class _Sight:
             return Layout(0, merged=True)  # a single example owns all positions
         found = layout_of(self.changed | self.reached) if self.settled else None
         # Rows that were picked by their values may look arranged by chance, unless there is one for each example.
-        self.settled &= found is None or not (found.merged and self.picked)
+        self.settled &= found is None or not (self.ordered or (found.merged and self.picked))
         return found if self.settled else None
 
 
@@ -84,7 +86,8 @@ def _watch(run: _Run, number: int, recorder_for: Callable[[Observer], Recorder])
         nowhere = torch.zeros(number, *use.watched.shape[: use.leading], dtype=torch.bool)
         values = _shown(use).clone()
         free = use.free or use.pull is not None
-        sight = _Sight(key, measured.names, free, values, nowhere, nowhere.clone(), witness.picks_rows)
+        rows = witness.picks_rows, witness.orders_rows
+        sight = _Sight(key, measured.names, free, values, nowhere, nowhere.clone(), *rows)
         sights.append(sight)
 
         def arrived(gradient: Tensor) -> None:

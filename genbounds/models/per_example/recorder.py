@@ -136,6 +136,18 @@ class Recorder(TorchFunctionMode):
         with self, torch.autocast(loss.device.type, enabled=False):
             engine.run_backward((loss,), (torch.ones_like(loss),), retain_graph, False, (ROOT,), True, True)
 
+    def give_up(self, outputs: object) -> None:
+        """Give up the parameters behind outputs that are measured tensors: no gradient would arrive there.
+
+        Parameters
+        ----------
+        outputs : object
+            Of the model.
+        """
+        for value in tree_leaves(outputs):
+            if id(value) in self._by_id:
+                self.plan.uncovered |= dict.fromkeys(self._by_id[id(value)].names, "it is an output of the model")
+
     def __torch_function__(
         self, func: Callable[..., Any], _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

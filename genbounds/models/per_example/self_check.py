@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from genbounds.models.guards import ModelError, check_deterministic
 from genbounds.models.per_example.evaluation import Inputs, Loss, forward, number_of, rows_of, tensors_of
 from genbounds.models.per_example.losses import SingleLosses, batch_loss
 from genbounds.models.per_example.witness import Witness
 
-__all__ = ["Truth", "check_losses_stand_alone", "examined", "one_by_one", "tolerance_of"]
+__all__ = ["Truth", "check_losses_stand_alone", "check_slopes", "examined", "one_by_one", "tolerance_of"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def one_by_one(
     for row in range(number_of(inputs)):
         rows = slice(row, row + 1)
         value, gradients = _differentiated(model, loss, names, rows_of(inputs, rows), rows_of(targets, rows))
-        losses.append(value)
+        losses.append(value.detach())
         for name, gradient in gradients.items():
             squared[name].append(torch.linalg.vector_norm(gradient, dtype=torch.float64).square().cpu())
             total[name] = total[name] + gradient if row else gradient
@@ -112,7 +112,7 @@ def one_by_one(
 
 def examined(
     model: nn.Module, loss: Loss, names: Sequence[str], inputs: Inputs, targets: Inputs
-) -> tuple[Truth, SingleLosses]:
+) -> tuple[Truth, SingleLosses, Witness]:
     """Find the gradients of a few examples, and refuse models and losses for which single examples have none.
 
     Parameters
@@ -132,6 +132,8 @@ def examined(
         Losses, squared norms and sums, found one at a time.
     single_losses : SingleLosses
         The loss of each example from the outputs of a batch.
+    witness : Witness
+        What was seen of the forward pass.
 
     Raises
     ------
@@ -140,17 +142,23 @@ def examined(
         not made of theirs.
     """
     whole, gradients = _differentiated(model, loss, names, inputs, targets)
+    if not whole.requires_grad:
+        raise ModelError(
+            "loss must depend on the parameters, got one that has no gradient. Leave torch.no_grad() and "
+            "torch.inference_mode() out."
+        )
     _check_fixed(model, loss, inputs, targets)
     witness, number = Witness(), number_of(inputs)
     with witness:
         outputs = forward(model, inputs)
-    with _NoParameters(model), witness:
+    of_loss = Witness()
+    with _NoParameters(model), of_loss:
         averages = not batch_loss(loss, outputs, targets).ndim
     single = forward(model, rows_of(inputs, slice(0, 1)))
-    tolerance = tolerance_of(witness.precision, next(model.parameters()).device)
+    tolerance = tolerance_of(max(witness.precision, of_loss.precision), next(model.parameters()).device)
     truth = one_by_one(model, loss, names, inputs, targets, tolerance)
     factor = number if averages else 1
-    check_losses_stand_alone(truth.losses, factor * whole, tolerance)
+    check_losses_stand_alone(truth.losses, factor * whole.detach(), tolerance)
     for name, gradient in gradients.items():
         error = truth.error(name, truth.squared[name], factor * gradient)
         if not error <= tolerance:
@@ -158,7 +166,7 @@ def examined(
                 f"loss must be the average over the examples of a batch, or one value per example, got a gradient of "
                 f"{number} examples that differs by {error:.3g} from the sum of theirs (in {name}). {_REMEDY}"
             )
-    return truth, SingleLosses(loss, outputs, single, averages)
+    return truth, SingleLosses(loss, outputs, single, averages), witness
 
 
 _REMEDY = (
@@ -194,6 +202,48 @@ def check_losses_stand_alone(losses: Tensor, whole: Tensor, tolerance: float) ->
             f"loss must be the average over the examples of a batch, or one value per example, got {found:.6g} for "
             f"{len(losses)} examples whose own losses add up to {total:.6g}. {_REMEDY}"
         )
+
+
+def check_slopes(losses: SingleLosses, outputs: Any, targets: Inputs) -> None:
+    """Refuse an average that has other slopes than that over the examples.
+
+    Where all losses are alike, as at zero weights, a weighted average has the same value, and only this tells.
+
+    Parameters
+    ----------
+    losses : SingleLosses
+        The loss of each example.
+    outputs : object
+        Of the model.
+    targets : Tensor or mapping of str to Tensor
+        Of the same examples.
+
+    Raises
+    ------
+    ModelError
+        If the gradients at the outputs differ by more than half precision may round them.
+    """
+    leaves, form = tree_flatten(outputs)
+    own = [isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves]
+    leaves = [leaf.detach().requires_grad_() if mine else leaf for leaf, mine in zip(leaves, own, strict=True)]
+    outputs, inputs = tree_unflatten(leaves, form), [leaf for leaf, mine in zip(leaves, own, strict=True) if mine]
+    values = batch_loss(losses.loss, outputs, targets) * number_of(targets), losses(outputs, targets).sum()
+    if not (inputs and all(value.requires_grad for value in values)):
+        return
+    together, apart = (
+        torch.autograd.grad(value, inputs, allow_unused=True, materialize_grads=True) for value in values
+    )
+    for one, other in zip(together, apart, strict=True):
+        error = float((one - other).norm())
+        if not error <= _SLOPES * max(float(one.norm()), float(other.norm())):
+            raise ModelError(
+                f"loss must be the average over the examples of a batch, or one value per example, got one whose "
+                f"gradient at the outputs is off by {error:.3g}. {_REMEDY}"
+            )
+
+
+#: Relative rounding error of gradients at the outputs in half precision.
+_SLOPES = 0.05
 
 
 def tolerance_of(precision: float, device: torch.device) -> float:
@@ -242,19 +292,19 @@ def _check_fixed(model: nn.Module, loss: Loss, inputs: Inputs, targets: Inputs) 
 def _differentiated(
     model: nn.Module, loss: Loss, names: Sequence[str], inputs: Inputs, targets: Inputs
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the sum of the losses and its gradient, by plain autograd."""
+    """Return the sum of the losses, which requires a gradient if it depends on the parameters, and its gradient."""
     every = dict(model.named_parameters())
     parameters = [every[name] for name in names]
     try:
         for parameter in parameters:
             parameter.requires_grad_(True)
         value = batch_loss(loss, forward(model, inputs), targets).sum()
-        if not value.requires_grad:
-            raise ModelError(
-                "loss must depend on the parameters, got one that has no gradient. Leave torch.no_grad() and "
-                "torch.inference_mode() out."
-            )
-        gradients = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+        # An example may take a way on which there is no parameter.
+        gradients = (
+            torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+            if value.requires_grad
+            else [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
+        )
     except RuntimeError as error:
         if not re.search("checkpoint.*(compatible|reentrant)", str(error), re.IGNORECASE):
             raise
@@ -266,7 +316,7 @@ def _differentiated(
         for parameter in parameters:
             parameter.requires_grad_(False)
     dense = (gradient.to_dense() for gradient in gradients)  # those of an embedding may be sparse
-    return value.detach().double().cpu(), dict(zip(names, dense, strict=True))
+    return value.double().cpu(), dict(zip(names, dense, strict=True))
 
 
 class _NoParameters(TorchFunctionMode):

@@ -15,9 +15,18 @@ __all__ = ["Witness"]
 #: Functions that return as many rows as there are values of some kind, whoever's they are.
 _PICKING = {"nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "masked_scatter"}
 
+#: Functions that put what lies along an axis in another order; along the first, that may be the examples.
+_ORDERING = {"sort": -1, "argsort": -1, "topk": -1, "msort": 0}
+
+#: Functions by which Python code learns of values.
+_READING = {
+    *("item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__", "__complex__"),
+    *("__contains__", "equal", "allclose", "is_nonzero"),
+}
+
 
 class Witness(TorchFunctionMode):
-    """Notes the dtypes of a pass, and whether it picks rows by their values.
+    """Notes the dtypes of a pass, and what may arrange the examples of another batch otherwise.
 
     Attributes
     ----------
@@ -25,22 +34,43 @@ class Witness(TorchFunctionMode):
         Machine epsilon of the narrowest floating dtype that a call returned; 0 if there was none.
     picks_rows : bool
         Whether a mask or the like picked entries, as a mixture of experts that are called with their tokens does.
+    orders_rows : bool
+        Whether something was put in order along its first axis, as sequences are by their lengths.
+    decides : bool
+        Whether Python code read a value, or whole numbers were made of others: the next batch may go another way.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.precision, self.picks_rows = 0.0, False
+        self.precision, self.picks_rows, self.orders_rows, self.decides = 0.0, False, False, False
 
     def __torch_function__(
         self, func: Callable[..., Any], _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run a call and look at what it returns."""
-        result, name = func(*args, **(kwargs or {})), name_of(func)
+        kwargs = kwargs or {}
+        result, name = func(*args, **kwargs), name_of(func)
+        whole = False
         for value in tree_leaves(result) if isinstance(result, tuple | list) else (result,):
             if isinstance(value, Tensor) and value.is_floating_point():
                 self.precision = max(self.precision, torch.finfo(value.dtype).eps)
+            whole |= isinstance(value, Tensor) and _is_whole(value)
         masked = name == "__getitem__" and any(
             isinstance(value, Tensor) and value.dtype == torch.bool for value in tree_leaves(args[1:])
         )
-        self.picks_rows |= masked or name in _PICKING or (name == "where" and len(args) + len(kwargs or {}) == 1)
+        self.picks_rows |= masked or name in _PICKING or (name == "where" and len(args) + len(kwargs) == 1)
+        self.orders_rows |= name == "_pack_padded_sequence" or (name in _ORDERING and _first_axis(name, args, kwargs))
+        made = whole and any(isinstance(value, Tensor) and not _is_whole(value) for value in tree_leaves(args))
+        self.decides |= name in _READING or made or self.picks_rows or self.orders_rows
         return result
+
+
+def _is_whole(value: Tensor) -> bool:
+    return value.dtype in (torch.int64, torch.int32)
+
+
+def _first_axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Say whether a function goes along the first axis of its first argument."""
+    given = [value for value in args[1 + (name == "topk") :] if not isinstance(value, bool)]
+    axis = kwargs.get("dim", given[0] if given else _ORDERING[name])
+    return bool(args[0].ndim) and axis % args[0].ndim == 0

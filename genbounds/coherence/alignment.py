@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.coherence.alpha import unbiased
+from genbounds.coherence.alpha import ROUNDING, unbiased
 from genbounds.coherence.jackknife import Jackknifed, jackknife, number_or_none
 from genbounds.coherence.restoring import restored
 from genbounds.numerics.checks import confidence, finite, nonnegative
@@ -215,7 +215,7 @@ def _checked(name: str, arrays: tuple[ArrayLike, ArrayLike, ArrayLike], layers: 
 def _layer(name: str, first: _Set, second: _Set, level: float) -> LayerAlignment:
     (norms_a, own_a, across), (norms_b, own_b, back) = first, second
     product = float(across.mean())
-    means, moments = (float(own_a.mean()), float(own_b.mean())), (float(norms_a.mean()), float(norms_b.mean()))
+    means, moments = (_squared_mean(own_a), _squared_mean(own_b)), (float(norms_a.mean()), float(norms_b.mean()))
     numbers = len(norms_a), len(norms_b)
     without = [_left_out(norms_a, own_a, across), _left_out(norms_b, own_b, back)]
     signals = [unbiased(means[k], moments[k], numbers[k])[0] for k in (0, 1)]
@@ -240,6 +240,12 @@ def _layer(name: str, first: _Set, second: _Set, level: float) -> LayerAlignment
         cosine_error=cosine_error,
         level=level,
     )
+
+
+def _squared_mean(own: NDArray[np.float64]) -> float:
+    """Return ``||gbar||^2``; 0 where inner products of both signs cancel to less, as they do at an optimum."""
+    mean = float(own.mean())
+    return 0.0 if -ROUNDING * float(np.abs(own).mean()) <= mean < 0 else mean
 
 
 def _left_out(norms: NDArray[np.float64], own: NDArray[np.float64], other: NDArray[np.float64]) -> _Set:

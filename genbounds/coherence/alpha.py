@@ -273,14 +273,15 @@ def combined_coherence(alphas: ArrayLike, fractions: ArrayLike) -> Float64:
     Raises
     ------
     ValueError
-        If the fractions do not add up to 1.
+        If the fractions do not add up to 1, or a layer that has one has no coherence.
     """
     shares = unit_interval("fractions", fractions, "Take them from layer_fractions.")
     if not np.allclose(shares.sum(axis=-1), 1, rtol=0, atol=1e-9):
         raise ValueError(
             f"fractions must add up to 1, got {shares.sum(axis=-1)}. Take them from layer_fractions, all layers."
         )
-    return np.where(shares > 0, shares * np.asarray(alphas, dtype=np.float64), 0.0).sum(axis=-1)
+    counted = np.where(shares > 0, np.asarray(alphas, dtype=np.float64), 0.0)
+    return (shares * coherence_value("alphas", counted)).sum(axis=-1)
 
 
 def with_zero_gradients(alpha: ArrayLike, share: ArrayLike) -> Float64:

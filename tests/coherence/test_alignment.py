@@ -156,3 +156,24 @@ def test_text_names_the_layers():
     text = str(aligned(np.ones((3, 5)) + np.eye(3, 5), np.ones((4, 5))))
     assert text.startswith("average gradients of 3 and 4 examples (95% intervals, nominal)")
     assert "first" in text
+
+
+def test_at_an_optimum_the_average_gradient_is_rounding_of_either_sign():
+    """Least squares: inner products with the average sum to a few 1e-33, below 0 for some of the problems."""
+    below = 0
+    for seed in range(300):
+        generator = np.random.default_rng(seed)
+        m = int(generator.integers(4, 30))
+        x, y = generator.normal(size=(m, 3)), generator.normal(size=m)
+        g = (x @ np.linalg.lstsq(x, y, rcond=None)[0] - y)[:, None] * x
+        h = generator.normal(size=(7, 3))
+        a, b = g.mean(0), h.mean(0)
+        below += (g @ a).mean() < 0
+        sets = ((g**2).sum(1), g @ a, g @ b), ((h**2).sum(1), h @ b, h @ a)
+        found = alignment_from_dots(["w"], *(tuple(part[:, None] for part in one) for one in sets)).total
+        assert 0 <= found.squared_means[0] < 1e-28
+        assert math.isnan(found.cosine.value)
+    assert below > 0
+    wrong = np.ones((4, 1)), np.full((4, 1), -0.5), np.ones((4, 1))
+    with pytest.raises(ValueError, match="squared_mean must be non-negative"):
+        alignment_from_dots(["w"], wrong, wrong)

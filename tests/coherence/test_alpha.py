@@ -256,3 +256,9 @@ def test_no_estimate_is_below_minus_one():
     assert float(coherence_value("alpha", -1.0)) == -1  # two opposite gradients
     with pytest.raises(ValueError, match="alpha must be at most 1, and at least -1"):
         coherence_value("alpha", -1.001)
+
+
+def test_a_layer_that_counts_has_a_coherence():
+    assert float(combined_coherence([0.5, math.nan], [1.0, 0.0])) == 0.5
+    with pytest.raises(ValueError, match="alphas must be a number"):
+        combined_coherence([0.5, math.nan], [0.5, 0.5])

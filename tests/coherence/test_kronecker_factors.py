@@ -166,3 +166,14 @@ def test_refusals():
         fit_preconditioner(model, nn.functional.cross_entropy, (inputs, targets), damping=0.0)
     with pytest.raises(ValueError, match="largest_factor must be a whole number"):
         fit_preconditioner(model, nn.functional.cross_entropy, (inputs, targets), largest_factor=0)
+
+
+def test_directions_without_gradients_are_not_weighted_by_rounding():
+    """Fewer examples than inputs and hardly any damping: eigenvalues of rounding must not make P indefinite."""
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Linear(12, 3, bias=False).double().eval()
+    x, y = torch.randn(4, 12, generator=generator).double(), torch.zeros(4, 3).double()
+    p = fit_preconditioner(model, nn.functional.mse_loss, (x, y), damping=1e-25)
+    for _ in range(20):
+        vector = torch.randn(3, 12, generator=generator).double()
+        assert float((vector * p.apply({"weight": vector})["weight"]).sum()) > 0

@@ -97,3 +97,8 @@ def test_gradients_are_those_of_autograd(bias):
 def test_what_cannot_be(arguments, complaint):
     with pytest.raises(ValueError, match=complaint):
         SoftmaxHead(*arguments)
+
+
+def test_priors_that_nearly_add_up_are_refused():
+    with pytest.raises(ValueError, match="priors with sum 1"):
+        SoftmaxHead([[1.0], [2.0]], spreads=[0.0, 0.0], priors=[0.5, 0.501])

@@ -174,3 +174,7 @@ def test_finite_samples_have_the_moments():
 def test_what_cannot_be(build, complaint):
     with pytest.raises(ValueError, match=complaint):
         build()
+
+
+def test_a_population_of_one_has_one_subset():
+    assert float(FiniteGradients([[1.0, 2.0]]).subset_coherence(1)) == 1.0

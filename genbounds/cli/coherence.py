@@ -23,13 +23,15 @@ _DATA = Group("Data", sort_key=2)
 _MEASUREMENT = Group("Measurement", sort_key=3)
 _STABILITY = Group("Stability diagnostic", sort_key=4)
 _RUN = Group("Run", sort_key=5)
+_CHECKPOINTS = Parameter(group=_TRAINING, consume_multiple=True, negative="", show_default=False)
 
 
 def coherence(
     *,
     model: Annotated[str | None, Parameter(group=_TRAINING)] = None,
-    checkpoints: Annotated[tuple[Path, ...], Parameter(group=_TRAINING, consume_multiple=True, negative="")] = (),
+    checkpoints: Annotated[tuple[Path, ...], _CHECKPOINTS] = (),
     prefix: Annotated[str, Parameter(group=_TRAINING)] = "",
+    entry: Annotated[str, Parameter(group=_TRAINING)] = "",
     trust_pickle: Annotated[Flag, Parameter(group=_TRAINING)] = False,
     record: Annotated[Path | None, Parameter(group=_TRAINING)] = None,
     data: Annotated[str, Parameter(group=_DATA)] = "digits",
@@ -63,14 +65,17 @@ def coherence(
         What builds the network, as package.module:callable or path/to/file.py:callable. Its code is run.
     checkpoints : tuple of Path
         Files of weights in the order of training, or a folder with them: there by name, epoch 2 before epoch 10. Epochs
-        and steps are read from names such as epoch=2-step=60.pt, or from entries beside the weights. One file gives the
-        table of one network.
+        and steps are read from names such as epoch=2-step=60.pt, or from entries beside the weights, as they are:
+        Lightning's first epoch is 0. One file gives table and figure of one network.
     prefix : str
         Prefix of the names of the weights in the files, such as "model." in Lightning's.
+    entry : str
+        Entry of the files that holds the weights, such as "model", where it is not "state_dict".
     trust_pickle : bool
         Read files that execute code when they are read. Only for files that you made.
     record : Path
-        File of JSON lines that a monitor or this command wrote, to show again; nothing is measured then.
+        File of JSON lines that a monitor or this command wrote, to show again; nothing is measured then. Of several
+        settings in it the last ones are shown.
     data : str
         digits, a folder of IDX files (MNIST, Fashion-MNIST), an .npz file with x and y, or package.module:callable.
     part : str
@@ -97,7 +102,7 @@ def coherence(
     lipschitz : float
         Lipschitz constant of every example's loss, as you claim it.
     convex : bool
-        Claim that every example's loss is convex.
+        Claim that every example's loss is convex; with the three numbers above.
     out : Path
         Folder to write to.
     device : str
@@ -113,15 +118,22 @@ def coherence(
     -------
     int
         Exit code.
+
+    Raises
+    ------
+    ValueError
+        If convexity is claimed without the other numbers of the diagnostic.
     """
     from genbounds.cli.app import OK
     from genbounds.cli.console import show, show_json
     from genbounds.coherence.training.series_records import read_series
-    from genbounds.report.coherence import coherence_text
+    from genbounds.report.coherence import coherence_text, draw_coherence
     from genbounds.report.coherence_series import coherence_series_text, draw_coherence_series
     from genbounds.report.curve import save_figure
 
     claims = _together(step_size=step_size, smoothness=smoothness, lipschitz=lipschitz)
+    if convex and not claims:
+        raise ValueError("convex must come with step_size, smoothness and lipschitz, got it alone. Give them too.")
     if record is not None:
         series = read_series(record)
     else:
@@ -130,7 +142,7 @@ def coherence(
         own |= {"second_data": second_data} if second_data is not None else {}
         if _together(model=model, checkpoints=checkpoints or None, **own):
             sources: tuple[Any, ...] = (model, checkpoints, _loss(loss), read_data(data, part))
-            settings |= {"prefix": prefix, "trust_pickle": trust_pickle, "null_draws": null_draws or 0}
+            settings |= {"prefix": prefix, "entry": entry, "trust_pickle": trust_pickle, "null_draws": null_draws or 0}
             settings["second"] = None if second_data is None else read_data(second_data, second_part)
         else:
             from genbounds.workflow.coherence_demo import train_digits
@@ -147,10 +159,10 @@ def coherence(
     (out / "coherence.json").write_text(text + "\n", encoding="utf-8")
     written = ["coherence.json"] if record is not None else ["coherence.json", "coherence.jsonl"]
     if len(series.points) > 1:
-        shown = coherence_series_text(series, stability)
-        written += [path.name for path in save_figure(draw_coherence_series(series).axes[0], out / "coherence")]
+        shown, axes = coherence_series_text(series, stability), draw_coherence_series(series).axes[0]
     else:
-        shown = coherence_text(series.points[0].record)
+        shown, axes = coherence_text(series.points[0].record), draw_coherence(series.points[0].record)
+    written += [path.name for path in save_figure(axes, out / "coherence")]
     if json:
         show_json(content)
     else:
@@ -168,6 +180,7 @@ def _measured(
     from genbounds.cli.files import check_device
     from genbounds.coherence.training.series import coherence_series
 
+    out.mkdir(parents=True, exist_ok=True)  # before anything is measured
     return coherence_series(
         *sources,
         path=out / "coherence.jsonl",
@@ -188,16 +201,18 @@ def _together(**options: Any) -> dict[str, Any]:
 
 def _loss(name: str) -> "Callable[..., Tensor]":
     """Find a loss by its name."""
+    from inspect import signature
+
     from torch.nn import functional
 
     from genbounds.models.factory import load_factory
 
     if ":" in name:
         return load_factory(name)
-    found = getattr(functional, name, None)
-    if not callable(found):
+    found: Any = getattr(functional, name, None)
+    # Losses take input and target; what else is in there does not.
+    if getattr(found, "__module__", "") != functional.__name__ or list(signature(found).parameters)[1:2] != ["target"]:
         raise ValueError(
-            f"loss must be a function of torch.nn.functional or package.module:callable, got {name!r}. "
-            "Try cross_entropy."
+            f"loss must be a loss of torch.nn.functional or package.module:callable, got {name!r}. Try cross_entropy."
         )
     return found

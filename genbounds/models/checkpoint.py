@@ -98,7 +98,10 @@ def load_checkpoint(path: str | Path, *, prefix: str = "", entry: str = "", trus
         state, outside = _below(prefix, state, source)
         metadata = {**metadata, "outside_prefix": outside}
     tensors = _dense(state, source)
-    require_finite(tensors)
+    try:
+        require_finite(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {source.name}: {error}") from error
     return Checkpoint(state=tensors, format=name, sha256=files_sha256(files), metadata=dict(metadata))
 
 

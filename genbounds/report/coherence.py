@@ -135,6 +135,6 @@ def _number(value: float) -> str:
 
 def _null(record: Coherence) -> str:
     return (
-        f"p: each by itself, from {record.null_draws} patterns of random signs, so at least "
-        f"{1 / (record.null_draws + 1):.3g}; that gradients are symmetric about 0."
+        f"p: of the hypothesis that gradients are symmetric about 0, each by itself, from {record.null_draws} patterns "
+        f"of random signs, so at least {1 / (record.null_draws + 1):.3g}."
     )

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from genbounds.coherence.null import effective_dimension, gaussian_quantile
 from genbounds.coherence.layer_records import LayerCoherence
+from genbounds.coherence.null import effective_dimension, gaussian_quantile
 from genbounds.coherence.records import Coherence
 from genbounds.coherence.training.series_records import CoherenceSeries
 from genbounds.coherence.training.stability import StabilityDiagnostic
@@ -85,11 +85,11 @@ def _by_checkpoint(series: CoherenceSeries) -> Table:
     for number, point in zip(numbers, series.points, strict=True):
         found = point.record
         low, high = found.interval
-        cells = [
-            f"{number:,}",
+        cells: list[RenderableType] = [
+            Text(f"{number:,}  {point.name}" if unit == "checkpoint" else f"{number:,}"),  # names may have brackets
             f"{found.loss:.4g}",
             _number(found.alpha),
-            "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}]",
+            "" if math.isnan(low) else f"[{low:.3g}, {high:.3g}]",
             f"{found.m_coherence:.3g}",
             _number(found.noise_scale),
         ]
@@ -169,7 +169,7 @@ def draw_coherence_series(series: CoherenceSeries, figure: "Figure | None" = Non
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     _place(panels[-1], unit, numbers)
-    note = "The end of a training does not order networks by generalization: compare early, or at equal training loss."
+    note = "The end of a training does not order networks by generalization: compare early."
     figure.supxlabel(note, fontsize=8, color=_GREY)
     return figure
 

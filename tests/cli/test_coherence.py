@@ -33,9 +33,10 @@ def folder(tmp_path):
 
 
 def command(folder, *options, checkpoints="weights"):
+    data = () if "--data" in options else ("--data", folder / "data.npz")
     return [
         *("coherence", "--model", f"{folder / 'nets.py'}:build", "--checkpoints", folder / checkpoints),
-        *("--data", folder / "data.npz", "--out", folder / "out", *options),
+        *(*data, "--out", folder / "out", *options),
     ]
 
 
@@ -86,11 +87,88 @@ def test_json_and_a_record_shown_again(run, folder):
     assert {path.name for path in (folder / "again").iterdir()} == {"coherence.json", "coherence.png", "coherence.svg"}
 
 
-def test_one_checkpoint_is_one_table(run, folder):
+def test_one_checkpoint_is_one_table_and_one_figure(run, folder):
     code, out, _ = run(*command(folder, checkpoints="weights/epoch=2-step=8.safetensors"))
     assert code == OK
     assert "(root)" in out
-    assert not (folder / "out" / "coherence.png").exists()
+    assert (folder / "out" / "coherence.png").exists()
+
+
+def test_checkpoints_without_a_number_go_by_their_names(run, folder):
+    weights = folder / "weights"
+    (weights / "epoch=2-step=8.safetensors").rename(weights / "before[bold]decay.safetensors")
+    code, out, _ = run(*command(folder))
+    assert code == OK
+    shown = [line.split()[1] for line in out.splitlines() if line.strip()[:3] in {"1  ", "2  ", "3  "}]
+    assert shown == ["before[bold]decay.safetensors", "epoch=0-step=0.safetensors", "epoch=10-step=40.safetensors"]
+
+
+def test_weights_beside_others_are_found_by_their_entry(run, folder):
+    (folder / "saved").mkdir()
+    for number in (0, 1):
+        content = {"model": nn.Linear(2, 3).state_dict(), "epoch": number, "step": 7 * number}
+        torch.save(content, folder / "saved" / f"checkpoint_{number}.pt")
+    code, _, err = run(*command(folder, checkpoints="saved"))
+    assert (code, "Say which: entry='model'" in " ".join(err.split())) == (USAGE_ERROR, True)
+    code, out, _ = run(*command(folder, "--entry", "model", "--json", checkpoints="saved"))
+    assert code == OK
+    assert [(point["epoch"], point["step"]) for point in json.loads(out)["points"]] == [(0, 0), (1, 7)]
+
+
+def test_a_checkpoint_that_cannot_be_measured_is_named(run, folder):
+    state = nn.Linear(2, 3).state_dict()
+    state["bias"][1] = float("nan")
+    torch.save(state, folder / "weights" / "epoch=12.pt")
+    code, _, err = run(*command(folder))
+    assert (code, "checkpoint epoch=12.pt: tensor 'bias' must be finite" in " ".join(err.split())) == (
+        USAGE_ERROR,
+        True,
+    )
+    assert len((folder / "out" / "coherence.jsonl").read_bytes().splitlines()) == 3  # those before it are kept
+    torch.save(nn.Linear(5, 3).state_dict(), folder / "weights" / "epoch=12.pt")
+    code, _, err = run(*command(folder))
+    assert (code, "checkpoint epoch=12.pt: state must fit" in " ".join(err.split())) == (USAGE_ERROR, True)
+
+
+@pytest.mark.parametrize("option", ["--data", "--second-data"])
+def test_data_of_another_model_are_told_in_a_sentence(run, folder, option):
+    np.savez(folder / "wide.npz", x=np.ones((6, 5), dtype=np.float32), y=np.arange(6) % 3)
+    code, _, err = run(*command(folder, option, folder / "wide.npz"))
+    assert code == USAGE_ERROR
+    name = "data" if option == "--data" else "second"
+    assert f"model and loss must run on the examples of {name}, got RuntimeError" in " ".join(err.split())
+    assert "unexpected" not in err
+
+
+@pytest.mark.parametrize("edit", ["'loss'", "record"])
+def test_an_edited_record_is_told_in_a_sentence(run, folder, edit):
+    run(*command(folder))
+    path = folder / "out" / "coherence.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if edit == "record":
+        lines[1]["record"] = None
+    else:
+        del lines[1]["record"]["loss"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    for tokens in (command(folder), ["coherence", "--record", path, "--out", folder / "again"]):
+        code, _, err = run(*tokens)
+        assert code == USAGE_ERROR
+        assert "in that of 'epoch=2-step=8.safetensors'. Was it edited?" in " ".join(err.split())
+    path.write_text('{"weights": "0a", "settings": "1b"}\n', encoding="utf-8")
+    code, _, err = run("coherence", "--record", path, "--out", folder / "again")
+    assert (code, "must be a measurement that to_json wrote" in " ".join(err.split())) == (USAGE_ERROR, True)
+
+
+def test_a_record_of_several_settings_shows_the_last(run, folder):
+    """Two data sets never share a table."""
+    run(*command(folder))
+    archive = np.load(folder / "data.npz")
+    np.savez(folder / "half.npz", x=archive["x"][:20], y=archive["y"][:20])
+    tokens = command(folder, "--data", folder / "half.npz", checkpoints="weights/epoch=0-step=0.safetensors")
+    run(*tokens)
+    code, out, _ = run("coherence", "--record", folder / "out" / "coherence.jsonl", "--out", folder / "a", "--json")
+    assert code == OK
+    assert [point["record"]["m"] for point in json.loads(out)["points"]] == [20]
 
 
 def test_files_are_taken_in_the_order_given(run, folder):
@@ -158,9 +236,13 @@ def test_without_arguments_it_trains_on_digits(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--loss", "crossentropy"), "loss must be a function of torch.nn.functional"),
+        (("--loss", "crossentropy"), "loss must be a loss of torch.nn.functional"),
+        (("--loss", "relu"), "loss must be a loss of torch.nn.functional"),
+        (("--loss", "Tensor"), "loss must be a loss of torch.nn.functional"),
+        (("--convex",), "convex must come with step_size, smoothness and lipschitz"),
         (("--loss", "math:nothing"), "no 'nothing' there"),
         (("--level", "1"), "level must be"),
+        (("--level", "nan"), "level must be"),
         (("--null-draws", "-1"), "null_draws must be"),
         (("--batch-size", "0"), "size must be"),
         (("--device", "nowhere"), "device must be one that torch can use"),

@@ -75,3 +75,14 @@ def test_what_cannot_be(tmp_path):
         checkpoint_paths([tmp_path])
     with pytest.raises(ValueError, match="checkpoints must be at least one"):
         checkpoint_paths([])
+
+
+def test_a_file_is_taken_whatever_its_name(tmp_path):
+    touch(tmp_path, "weights.v2", "final")
+    found = checkpoint_paths([tmp_path / "weights.v2", tmp_path / "final"])
+    assert [path.name for path in found] == ["weights.v2", "final"]
+
+
+@pytest.mark.parametrize("name", ["checkpoint_5.pt", "checkpoint5.pt", "my-checkpoint-5.pt"])
+def test_what_others_call_checkpoint_5_is_not_taken_for_steps(name):
+    assert position_in_name(name) == (None, None)

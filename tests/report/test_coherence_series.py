@@ -58,7 +58,7 @@ def test_every_checkpoint_and_layer_is_shown(series):
     for point in series.points:
         record = point.record
         low, high = record.interval
-        (line,) = [line for line in lines if f"[{low:.4f}, {high:.4f}]" in line]
+        (line,) = [line for line in lines if f"[{low:.3g}, {high:.3g}]" in line]
         for number in (f"{record.loss:.4g}", f"{record.alpha:.4g}", f"{record.m_coherence:.3g}"):
             assert number in line.split()
         assert str(record.second.total.plug_in) in line

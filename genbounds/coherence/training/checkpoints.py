@@ -9,8 +9,8 @@ __all__ = ["checkpoint_paths", "natural_order", "position_in_name"]
 #: Endings of files that may hold weights.
 _ENDINGS = {".pt", ".pth", ".bin", ".ckpt", ".safetensors"}
 _EPOCH = re.compile(r"epochs?[=_\-. ]*(\d+)", re.IGNORECASE)
-# Hugging Face's checkpoint-500 counts steps.
-_STEP = re.compile(r"(?:steps?|checkpoint|iter(?:ations?)?)[=_\-. ]*(\d+)", re.IGNORECASE)
+# Hugging Face's checkpoint-500 counts steps; what others count by checkpoint_5 is not known.
+_STEP = re.compile(r"(?:(?:steps?|iter(?:ations?)?)[=_\-. ]*|^checkpoint-)(\d+)", re.IGNORECASE)
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -50,8 +50,8 @@ def position_in_name(name: str) -> tuple[int | None, int | None]:
 
     Examples
     --------
-    >>> position_in_name("epoch=2-step=60.ckpt"), position_in_name("checkpoint-500"), position_in_name("model_v2.pt")
-    ((2, 60), (None, 500), (None, None))
+    >>> [position_in_name(name) for name in ("epoch=2-step=60.ckpt", "checkpoint-500", "checkpoint_5.pt")]
+    [(2, 60), (None, 500), (None, None)]
     """
     epoch, step = _EPOCH.search(name), _STEP.search(name)
     return (int(epoch[1]) if epoch else None), (int(step[1]) if step else None)
@@ -63,9 +63,9 @@ def checkpoint_paths(paths: Sequence[str | Path]) -> list[Path]:
     Parameters
     ----------
     paths : sequence of str or Path
-        Files are kept in the order given. A folder gives its checkpoints in natural order of their names (see
-        `natural_order`), whenever they were written: files that may hold weights, and folders of Hugging Face. One with
-        ``model.safetensors`` or an index of shards in it is itself a checkpoint.
+        Files are kept in the order given, whatever their names. A folder gives its checkpoints in natural order of
+        their names (see `natural_order`), whenever they were written: files that may hold weights, and folders of
+        Hugging Face. One with ``model.safetensors`` or an index of shards in it is itself a checkpoint.
 
     Returns
     -------
@@ -83,7 +83,8 @@ def checkpoint_paths(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(2, "No such file or folder", str(path))
-        inside = [path] if _is_checkpoint(path) else sorted(filter(_is_checkpoint, path.iterdir()), key=_by_name)
+        itself = path.is_file() or _is_checkpoint(path)
+        inside = [path] if itself else sorted(filter(_is_checkpoint, path.iterdir()), key=_by_name)
         if not inside:
             raise ValueError(
                 f"checkpoints must be files of weights or folders that hold some, got {path.name} without any that "

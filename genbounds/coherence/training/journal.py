@@ -103,11 +103,11 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     Parameters
     ----------
     settings : mapping
-        JSON.
+        JSON; NaN has a fingerprint too, so that whoever uses the settings can refuse them.
 
     Returns
     -------
     str
         16 hexadecimal digits.
     """
-    return sha256(json.dumps(settings, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

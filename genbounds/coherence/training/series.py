@@ -4,14 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from genbounds.coherence.training.checkpoints import checkpoint_paths, position_in_name
 from genbounds.coherence.training.repeated import RepeatedMeasurement
-from genbounds.coherence.training.series_records import CoherenceSeries
+from genbounds.coherence.training.series_records import CoherenceSeries, Measured
+from genbounds.models.blocks import Blocks
 from genbounds.models.checkpoint import apply_state, load_checkpoint
 from genbounds.models.factory import build_model
+from genbounds.models.guards import ModelError, infer_device_and_dtype
+from genbounds.models.per_example.evaluation import forward
 from genbounds.models.progress import track
+from genbounds.models.state import CheckpointError
 
 __all__ = ["coherence_series"]
 
@@ -23,6 +28,7 @@ def coherence_series(
     data: Any,
     *,
     prefix: str = "",
+    entry: str = "",
     trust_pickle: bool = False,
     path: str | Path | None = None,
     progress: bool = False,
@@ -38,11 +44,13 @@ def coherence_series(
     checkpoints : sequence of str or Path
         Files, in the order given, or folders (`genbounds.coherence.checkpoints.checkpoint_paths`). How many epochs and
         steps had been taken is read from the name, as in ``epoch=2-step=60.pt``, or from an entry ``epoch``, ``step``
-        or ``global_step`` beside the weights.
+        or ``global_step`` beside the weights; what it says is taken as it is (Lightning's first epoch is 0).
     loss, data
         As for `genbounds.coherence.measurement.measure`.
     prefix : str
         Prefix of the weights' names in the files, such as ``model.`` in Lightning's.
+    entry : str
+        Entry of the files that holds the weights, where it is not ``state_dict``.
     trust_pickle : bool
         Read files that run code when they are read. Only for files whose maker you trust.
     path : str or Path, optional
@@ -56,6 +64,15 @@ def coherence_series(
     -------
     CoherenceSeries
         One point for each checkpoint, in their order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a checkpoint does not exist.
+    CheckpointError
+        If one is damaged, holds NaN or does not fit the network; its name is said.
+    ModelError
+        If network and loss do not run on the examples.
 
     Examples
     --------
@@ -73,15 +90,36 @@ def coherence_series(
     files = checkpoint_paths(checkpoints)
     network = build_model(model)
     measurement = RepeatedMeasurement(loss, data, path=path, **options)
-    points = []
+    points: list[Measured] = []
     for file in track(files, "coherence", total=len(files), progress=progress):
-        checkpoint = load_checkpoint(file, prefix=prefix, trust_pickle=trust_pickle)
-        apply_state(network, checkpoint.state)
+        checkpoint = load_checkpoint(file, prefix=prefix, entry=entry, trust_pickle=trust_pickle)
+        try:
+            apply_state(network, checkpoint.state)
+        except CheckpointError as error:
+            raise CheckpointError(f"checkpoint {file.name}: {error}") from error
+        if not points:
+            for name, examples in {"data": data, "second": options.get("second")}.items():
+                if examples is not None:
+                    _check_fit(network.eval(), loss, name, examples)
         epoch, step = position_in_name(file.name)
         epoch = _number(checkpoint.metadata, "epoch") if epoch is None else epoch
         step = _number(checkpoint.metadata, "step", "global_step") if step is None else step
         points.append(measurement.at(network.eval(), file.name, epoch=epoch, step=step))
     return CoherenceSeries(tuple(points))
+
+
+def _check_fit(network: nn.Module, loss: Callable[..., Tensor], name: str, examples: Any) -> None:
+    """Say so in a sentence where network, loss and examples were not made for each other: by trying one example."""
+    device, dtype = infer_device_and_dtype(network)
+    first = Blocks(examples, 1, device=device, dtype=dtype).read(0)
+    try:
+        with torch.no_grad():
+            loss(forward(network, first.inputs), first.targets)
+    except Exception as error:
+        raise ModelError(
+            f"model and loss must run on the examples of {name}, got {type(error).__name__} for the first one: "
+            f"{error}. Check that they belong together."
+        ) from error
 
 
 def _number(metadata: Mapping[str, Any], *names: str) -> int | None:

@@ -66,8 +66,19 @@ class Measured:
         -------
         Measured
             Equal to the one written.
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
         """
-        return cls(values["name"], values["epoch"], values["step"], Coherence.from_json(values["record"]))
+        try:
+            return cls(values["name"], values["epoch"], values["step"], Coherence.from_json(values["record"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"values must be a measurement that to_json wrote, got {type(error).__name__}: {error} in that of "
+                f"{values.get('name')!r}. Was it edited? Delete it to measure again."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -221,7 +232,8 @@ def read_series(path: str | Path) -> CoherenceSeries:
     Returns
     -------
     CoherenceSeries
-        Its measurements.
+        Its measurements; if they were made with several settings (of data, loss, options or version), those with the
+        settings of the last one.
 
     Raises
     ------
@@ -232,7 +244,8 @@ def read_series(path: str | Path) -> CoherenceSeries:
     """
     if not Path(path).exists():
         raise FileNotFoundError(2, "No such file", str(path))
-    return in_order(Journal(path))
+    lines = list(Journal(path))
+    return in_order(line for line in lines if line["settings"] == lines[-1]["settings"])
 
 
 def in_order(lines: Iterable[Mapping[str, Any]]) -> CoherenceSeries:
@@ -248,7 +261,8 @@ def in_order(lines: Iterable[Mapping[str, Any]]) -> CoherenceSeries:
     CoherenceSeries
         By steps where all are known, else by epochs where all are, else as written.
     """
-    points = list({(line["name"], line["epoch"], line["step"]): Measured.from_json(line) for line in lines}.values())
+    measured = map(Measured.from_json, lines)
+    points = list({(point.name, point.epoch, point.step): point for point in measured}.values())
     for unit in ("step", "epoch"):
         if all(getattr(point, unit) is not None for point in points):
             return CoherenceSeries(tuple(sorted(points, key=lambda point: getattr(point, unit))))

@@ -79,8 +79,8 @@ class CoherenceNumbers:
     def approximate_p_value(self) -> float:
         """P-value of Gaussian gradients with the effective dimension that sign flips show; NaN without sign flips.
 
-        An approximation (see `genbounds.coherence.null`), but not limited to 1 / (K + 1) from below. Signal makes the
-        dimension too small and this too large.
+        An approximation (see `genbounds.coherence.null`), but not limited to 1 / (K + 1) from below. Signal counts as
+        one more direction of the noise.
         """
         if not self.pair_square:
             return math.nan
@@ -99,6 +99,11 @@ class CoherenceNumbers:
         -------
         float
             From `alpha`; NaN where all gradients are 0.
+
+        Raises
+        ------
+        ValueError
+            If n is below 1, or the estimate is too negative for it, which it can be only above m.
         """
         return self._of(relations.one_step_ratio, self.alpha, n)
 

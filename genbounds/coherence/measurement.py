@@ -149,7 +149,7 @@ def measure(
         raise DataError(f"data must hold at least two examples, got {blocks.number}. One example shows no spread.")
 
     losses, squared, mean = passes.norms()
-    squared_mean = passes.by_layer(mean, 1)[0]
+    squared_mean, totals = passes.by_layer(mean, 1)[0], squared.sum(axis=1)
     dots = alignment = None
     if second is not None:
         others = GradientPasses(engine, Blocks(second, batch_size, device=place, dtype=kind), progress=progress)
@@ -182,8 +182,11 @@ def measure(
         **whole,
         layers=layers,
         loss=float(losses.mean()),
-        zero_gradients=int((squared.sum(axis=1) == 0).sum()),
-        norm_quantiles=tuple(np.quantile(np.sqrt(squared.sum(axis=1)), QUANTILES).tolist()),
+        zero_gradients=int((totals == 0).sum()),
+        effective_examples=float((relative := totals / totals.max()).sum() ** 2 / (relative**2).sum())
+        if totals.any()
+        else None,
+        norm_quantiles=tuple(np.quantile(np.sqrt(totals), QUANTILES).tolist()),
         null_draws=draws,
         routes=passes.routes(),
         second=alignment,

@@ -51,6 +51,15 @@ NEAR_STATIONARY = (
 )
 
 
+#: What a reader must know where few examples carry most of the squared norm.
+FEW_CARRY = (
+    "Few examples carry most of the average squared norm, as if there were fewer than 30: intervals are too short, by "
+    "far where lengths have heavy tails."
+)
+#: Below it, normal intervals were measured to cover too little.
+_ENOUGH = 30
+
+
 @dataclass(frozen=True)
 class Coherence(CoherenceNumbers):
     """Coherence of the gradients of a network's examples, with its layers.
@@ -65,6 +74,9 @@ class Coherence(CoherenceNumbers):
         Average loss of the examples.
     zero_gradients : int
         Examples whose gradient is exactly 0.
+    effective_examples : float or None
+        ``(sum q_i)^2 / sum q_i^2`` of ``q_i = ||g_i||^2``: how many examples of equal length would weigh as much on the
+        average square; None where all gradients are 0.
     norm_quantiles : tuple of float
         Quantiles of ``||g_i||`` at 0, 1, 5, 25, 50, 75, 95, 99 and 100 %.
     null_draws : int
@@ -97,6 +109,7 @@ class Coherence(CoherenceNumbers):
     layers: tuple[LayerCoherence, ...]
     loss: float
     zero_gradients: int
+    effective_examples: float | None
     norm_quantiles: tuple[float, ...]
     null_draws: int
     routes: Mapping[str, str] = field(hash=False)
@@ -133,7 +146,9 @@ class Coherence(CoherenceNumbers):
         tuple of str
             Sentences.
         """
-        return (*READING, NEAR_STATIONARY) if self.m_coherence < 1 else READING
+        few = self.effective_examples is not None and self.effective_examples < _ENOUGH
+        more = ((self.m_coherence < 1, NEAR_STATIONARY), (few and self.standard_error is not None, FEW_CARRY))
+        return (*READING, *(note for applies, note in more if applies))
 
     def flat(self) -> dict[str, float]:
         """Return all scalars under one level of names, as loggers take them.

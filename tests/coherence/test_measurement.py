@@ -402,6 +402,13 @@ def test_one_record_of_everything(digits):
         assert words in str(record)
 
 
+def test_effective_number_of_examples():
+    x = torch.tensor([[3.0], [1.0], [1.0], [1.0], [0.0]]).double() * 1e-150
+    found = measure(nn.Linear(1, 1, bias=False).double().eval(), lambda out, _: out.mean(), (x, torch.zeros(5, 1)))
+    assert found.effective_examples == pytest.approx(12**2 / (9**2 + 3))
+    assert found.zero_gradients == 1
+
+
 def test_a_single_example_has_no_pairs(digits):
     with pytest.raises(ValueError, match="pairs must be 0 or at least 2, got 1"):
         measure(mlp(), nn.functional.cross_entropy, digits, pairs=1)

@@ -43,6 +43,7 @@ def records(draw):
         ),
         loss=draw(st.floats(-1e6, 1e6)),
         zero_gradients=draw(st.integers(0, m)),
+        effective_examples=draw(st.none() | st.floats(1, m)),
         norm_quantiles=tuple(draw(st.lists(POSITIVE, min_size=9, max_size=9))),
         null_draws=draw(st.integers(0, 99)),
         routes={"weight": "product"},
@@ -70,6 +71,7 @@ def record(**changes):
         "layers": layers,
         "loss": 0.7,
         "zero_gradients": 3,
+        "effective_examples": 80.0,
         "norm_quantiles": tuple(range(9)),
         "null_draws": 19,
         "routes": {"weight": "product"},
@@ -157,6 +159,14 @@ def test_words():
     assert "head" in text
     assert "share 60.0%" in text
     assert "m-coherence below 1: the gradients cancel" in str(record(squared_mean=0.05))
+
+
+def test_few_examples_that_carry_most_are_told():
+    told = "Few examples carry most"
+    assert told not in str(record())
+    assert told in str(record(effective_examples=29.0))
+    assert told not in str(record(effective_examples=29.0, standard_error=None))
+    assert told not in str(record(effective_examples=None))
 
 
 def test_other_json_is_refused():

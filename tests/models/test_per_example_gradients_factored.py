@@ -266,3 +266,36 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, entries):
     factors = draw(generator, 3, 2, 3, 3), draw(generator, 3, 2, 3, 4)
     check(OuterGradients(*factors, (8, 3)), outer_truth(*factors, (8, 3)), generator)
     check(*convolution(1, False, 2, 2, (2, 1), (1, 0), (1, 2), (3, 2)), generator)
+
+
+@pytest.mark.gpu
+def test_on_a_device_as_on_the_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    generator = seeded(6)
+    ids, rows = torch.randint(5, (3, 6), generator=generator), draw(generator, 3, 6, 4)
+    space = draw(generator, 3, 4, 9, 9), draw(generator, 3, 6, 9, 9)
+    geometry = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 2}
+
+    def kinds(device):
+        for positions in (1, 3, 400):
+            factors = draw(seeded(7), 3, 1, positions, 4), draw(seeded(8), 3, 1, positions, 5)
+            yield OuterGradients(*(part.to(device) for part in factors), (5, 4))
+        table = RowGradients(ids.to(device), rows.to(device), (5, 4))
+        yield table
+        yield SumOfGradients([table, OuterGradients(*(part.to(device) for part in factors), (5, 4))])
+        yield ConvolutionGradients(*(part.to(device) for part in space), (6, 2, 3, 3), **geometry)
+
+    for there, here in zip(kinds("cuda"), kinds("cpu"), strict=True):
+        vector, weights = draw(generator, *here.shape), draw(generator, 2, 3)
+        for ask in (
+            lambda g, device: g.norms_and_total()[0],
+            lambda g, device: g.norms_and_total()[1],
+            lambda g, device: g.squared_norms(),
+            lambda g, device: g.inner(g),
+            lambda g, device: g.cross(g),
+            lambda g, device: g.squares_total(),
+            lambda g, device: g.dots(vector.to(device)),
+            lambda g, device: g.weighted_total(weights.to(device)),
+        ):
+            torch.testing.assert_close(ask(there, "cuda").cpu(), ask(here, "cpu"), rtol=1e-10, atol=1e-10)

@@ -1,5 +1,8 @@
 """Whole batches against plain autograd: what the examples of the first batch cannot show is found when it matters."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -214,6 +217,67 @@ def test_when_whole_batches_are_compared(monkeypatch: pytest.MonkeyPatch) -> Non
     every = {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert [number for number, _ in seen] == [1, 2, 4, 6, 8]
     assert dict(seen) == dict.fromkeys((1, 2, 4, 8), every) | {6: every - {"2.bias"}}
+
+
+def test_what_was_decided_before_is_not_compared_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As masks of which Python code asks whether anything is masked at all."""
+
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x * (x > -9)) if (x < -9).any() else self.body(x)
+
+    seen: list[int] = []
+    monkeypatch.setattr(engine, "compared", lambda *args: seen.append(batch) or compared(*args))
+    torch.manual_seed(0)
+    measured = PerExampleGradients(Asking().double(), functional.cross_entropy)
+    for batch in range(1, 14):
+        inputs = drawn(6 if batch < 13 else 5, 4, seed=batch)
+        if batch in {6, 7}:
+            inputs[2, 1] = -99
+        assert agrees(measured, inputs, torch.arange(len(inputs)) % 3)
+    assert seen == [1, 2, 4, 6, 8, 13]
+
+
+@pytest.mark.parametrize("name", ["mlp", "convolution", "attention", "recurrent", "made"])
+def test_activations_are_freed_at_once(name: str) -> None:
+    """Not only when Python next looks for cycles: until then they would take as much memory as a second pass."""
+    torch.manual_seed(0)
+    shape, layer = {
+        "mlp": ((4,), nn.Linear(4, 4)),
+        "convolution": ((4, 6), nn.Conv1d(4, 4, 3, padding=1, padding_mode="circular")),
+        "attention": ((5, 4), nn.TransformerEncoderLayer(4, 2, 8, dropout=0, batch_first=True)),
+        "recurrent": ((5, 4), nn.LSTMCell(4, 4)),
+        "made": ((4,), nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))),
+    }[name]
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = layer, nn.Linear(shape[-1], 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.layer(x[:, 0])[0] if name == "recurrent" else self.layer(x).tanh()
+            return self.head(hidden.reshape(len(x), -1, shape[-1]).mean(1))
+
+    model = Model().double()
+    activations: list[weakref.ref[Tensor]] = []
+    model.head.register_forward_pre_hook(lambda _, args: activations.append(weakref.ref(args[0])))
+    model.head.register_forward_hook(lambda *args: activations.append(weakref.ref(args[2])))
+    measured = PerExampleGradients(model, functional.cross_entropy)
+    inputs, targets = drawn(7, *shape), torch.arange(7) % 3
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            measured.squared_norms(inputs, targets)
+    finally:
+        gc.enable()
+    assert len(activations) > 6
+    assert all(other() is None for other in activations)
 
 
 def test_gradients_given_to_the_wrong_examples_are_found() -> None:

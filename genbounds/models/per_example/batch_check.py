@@ -123,12 +123,12 @@ def compared(
     finally:
         for parameter in parameters:
             parameter.requires_grad_(False)
-    totals = {name: value.to_dense().double() for name, value in zip(found, truth, strict=True)}
-    sizes = {name: max(found[name].size, float(totals[name].norm())) for name in found}
+    pairs = {name: (one, value.to_dense()) for (name, one), value in zip(found.items(), truth, strict=True)}
+    sizes = {name: max(one.size, float(other.double().norm())) for name, (one, other) in pairs.items()}
     whole = sum(size**2 for size in sizes.values()) ** 0.5
     errors = {}
-    for name, size in sizes.items():
-        error = float((found[name].total.double() - totals[name]).norm())
-        rounding = _ROUNDING * torch.finfo(every[name].dtype).eps * whole
-        errors[name] = 0.0 if error <= rounding else error / size
+    for name, (one, other) in pairs.items():
+        error = float((one.total.double() - other.double()).norm())
+        rounding = _ROUNDING * torch.finfo(other.dtype).eps * whole
+        errors[name] = 0.0 if error <= rounding else error / sizes[name]
     return errors

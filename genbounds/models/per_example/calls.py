@@ -107,14 +107,17 @@ class Call:
         object
             What the function returns.
         """
+        args = [self._exchanged(value, replace) for value in self.args]
+        return self.func(*args, **{name: self._exchanged(value, replace) for name, value in self.kwargs.items()})
 
-        def exchanged(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return replace(value) if self.measured(value) else value
-            return type(value)(map(exchanged, value)) if type(value) in {list, tuple} else value
-
-        args, kwargs = map(exchanged, self.args), {name: exchanged(value) for name, value in self.kwargs.items()}
-        return self.func(*args, **kwargs)
+    def _exchanged(self, value: Any, replace: Callable[[Tensor], Tensor]) -> Any:
+        # A function inside `run` that calls itself would keep the call, and so its tensors, until Python next looks for
+        # cycles.
+        if isinstance(value, Tensor):
+            return replace(value) if self.measured(value) else value
+        if type(value) in {list, tuple}:
+            return type(value)(self._exchanged(one, replace) for one in value)
+        return value
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:

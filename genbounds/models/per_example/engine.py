@@ -1,6 +1,7 @@
 """Per-example gradients of a network in one forward and one backward pass, parameter by parameter."""
 
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from genbounds.models.per_example.evaluation import (
     original,
     picked,
     rows_of,
+    tensors_of,
     undisturbed,
 )
 from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
@@ -126,6 +128,8 @@ class PerExampleGradients:
         self._tolerance = 0.0
         self._checked = self._batches = 0
         self._decides = False
+        self._way = 0  # that the last pass took, as far as values decide
+        self._known: set[int] = set()  # ways on which all examples were compared
         self._proven: set[str] = set()  # parameters whose gradients were compared in a batch where they had some
 
     def visit(self, inputs: Inputs, targets: Inputs, visitor: Visitor) -> Tensor:
@@ -134,8 +138,8 @@ class PerExampleGradients:
         A few examples of the first batch are looked into: how the network arranges them, and whether what comes out
         agrees with plain autograd. At batches 1, 2, 4, 8 and so on one example of the whole batch is compared again,
         and all of them in a sum with random weights. That sum is also compared wherever a parameter has its first
-        gradient, and at every batch, which then takes up to twice as long, if the model decides by values what it does
-        (`Witness.decides`).
+        gradient, and wherever the model decides by values what it does, and decides otherwise than before
+        (`Witness.decisions`): at every batch, say, which then takes up to twice as long.
 
         Parameters
         ----------
@@ -177,7 +181,7 @@ class PerExampleGradients:
                 self.routes[name] = gradients.route
                 if again:
                     spot[name] = gradients.dense(slice(row, row + 1))[0]
-                if again or self._decides or name not in self._proven:
+                if number > 1 and (again or self._way not in self._known or name not in self._proven):
                     sums[name] = WeightedSum.of(gradients, weights)
                 visitor(name, rows, gradients)
 
@@ -185,7 +189,7 @@ class PerExampleGradients:
             if spot:
                 self._compare(spot, rows_of(inputs, slice(row, row + 1)), rows_of(targets, slice(row, row + 1)))
             new = any(sums[name].size > 0 for name in sums if name not in self._proven)
-            if sums and number > 1 and (again or self._decides or new):
+            if sums and (again or self._way not in self._known or new):
                 self._compare_sums(sums, inputs, targets, weights)
             others = self._write_out(inputs, targets, visitor)
         return others if losses is None else losses
@@ -221,8 +225,9 @@ class PerExampleGradients:
 
     def _run(self, inputs: Inputs, targets: Inputs, recorder: Recorder) -> Tensor:
         """Return the losses of the examples, in the graph."""
-        with recorder:
+        with recorder, Witness() if self._decides else nullcontext() as witness:
             outputs = forward(self.model, inputs)
+        self._way = 0 if witness is None else _way(witness, inputs)
         recorder.give_up(outputs)
         losses = self._losses(outputs, targets)
         if self._losses.averages:
@@ -288,7 +293,8 @@ class PerExampleGradients:
         index = sorted({0, last // 2, last})
         x, y = picked(inputs, index), picked(targets, index)
         truth, self._losses, witness = examined(self.model, self.loss, self.names, x, y)
-        self._decides, self._proven = self._decides or witness.decides, set()
+        self._decides |= bool(witness.decisions)
+        self._known, self._proven = set(), set()
         self._tolerance, self._checked, self._chunked.why_loop = truth.tolerance, len(index), None
         self._plan = self._planned(x, y, truth)
         norms, settled = _Norms(), False
@@ -349,7 +355,7 @@ class PerExampleGradients:
         """Compare all examples of this batch with plain autograd."""
         witness = Witness()
         errors = compared(self.model, self._losses, sums, inputs, targets, weights, witness)
-        self._decides |= witness.decides
+        self._decides |= bool(witness.decisions)
         for name, error in errors.items():
             if not error <= self._tolerance:
                 raise ModelError(
@@ -358,6 +364,12 @@ class PerExampleGradients:
                     "in batches of one."
                 )
         self._proven |= {name for name in sums if sums[name].size > 0}
+        self._known.add(_way(witness, inputs) if self._decides else 0)
+
+
+def _way(witness: Witness, inputs: Inputs) -> int:
+    shapes = ((name, tuple(part.shape)) for name, part in tensors_of(inputs).items())
+    return hash((*shapes, *witness.decisions))
 
 
 class _Norms:

@@ -1,6 +1,7 @@
 """Sees the calls of a forward pass, and remembers what bears on how far its gradients can be trusted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from itertools import count
 from typing import Any
 
 import torch
@@ -36,13 +37,15 @@ class Witness(TorchFunctionMode):
         Whether a mask or the like picked entries, as a mixture of experts that are called with their tokens does.
     orders_rows : bool
         Whether something was put in order along its first axis, as sequences are by their lengths.
-    decides : bool
-        Whether Python code read a value, or whole numbers were made of others: the next batch may go another way.
+    decisions : list
+        What Python code read of values, and whole numbers that were made of others: where these are other ones, the
+        batch may go another way. Each can be hashed.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.precision, self.picks_rows, self.orders_rows, self.decides = 0.0, False, False, False
+        self.precision, self.picks_rows, self.orders_rows = 0.0, False, False
+        self.decisions: list[Hashable] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -50,23 +53,44 @@ class Witness(TorchFunctionMode):
         """Run a call and look at what it returns."""
         kwargs = kwargs or {}
         result, name = func(*args, **kwargs), name_of(func)
-        whole = False
         for value in tree_leaves(result) if isinstance(result, tuple | list) else (result,):
             if isinstance(value, Tensor) and value.is_floating_point():
                 self.precision = max(self.precision, torch.finfo(value.dtype).eps)
-            whole |= isinstance(value, Tensor) and _is_whole(value)
         masked = name == "__getitem__" and any(
             isinstance(value, Tensor) and value.dtype == torch.bool for value in tree_leaves(args[1:])
         )
-        self.picks_rows |= masked or name in _PICKING or (name == "where" and len(args) + len(kwargs) == 1)
-        self.orders_rows |= name == "_pack_padded_sequence" or (name in _ORDERING and _first_axis(name, args, kwargs))
-        made = whole and any(isinstance(value, Tensor) and not _is_whole(value) for value in tree_leaves(args))
-        self.decides |= name in _READING or made or self.picks_rows or self.orders_rows
+        picks = masked or name in _PICKING or (name == "where" and len(args) + len(kwargs) == 1)
+        orders = name == "_pack_padded_sequence" or (name in _ORDERING and _first_axis(name, args, kwargs))
+        self.picks_rows |= picks
+        self.orders_rows |= orders
+        if name in _READING:
+            self.decisions.append(_print_of(result))
+        else:
+            made = [value for value in tree_leaves(result) if _is_whole(value)]
+            given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+            if picks or orders:
+                self.decisions += map(_print_of, [value for value in [*made, *given] if not value.is_floating_point()])
+            elif made and not all(map(_is_whole, given)):
+                self.decisions += map(_print_of, made)
         return result
 
 
-def _is_whole(value: Tensor) -> bool:
-    return value.dtype in (torch.int64, torch.int32)
+#: Numbers what cannot be looked into, as inside vmap: it is never the same again.
+_UNKNOWN = count()
+
+
+def _print_of(value: Any) -> Hashable:
+    """Return something that is the same for equal values, and otherwise hardly ever."""
+    if not isinstance(value, Tensor):
+        return value.tobytes() if hasattr(value, "tobytes") else repr(value)
+    try:
+        return tuple(value.shape), hash(value.numpy(force=True).tobytes())
+    except RuntimeError:
+        return next(_UNKNOWN)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype in (torch.int64, torch.int32)
 
 
 def _first_axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

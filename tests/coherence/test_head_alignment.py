@@ -228,6 +228,27 @@ def test_a_printed_limit_is_never_below_the_limit(limit):
     assert "at most inf" in str(replace(found, spectral_limit=math.inf))
 
 
+@pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
+def test_the_transfer_limit_is_reached(size):
+    """Gradients agree, Hessians nearly, and third derivatives are the largest there are, of opposite signs."""
+    steepest = math.log(2 + math.sqrt(3))  # where the third derivative of log(1 + exp z) is largest
+    c, z = 1e-4, torch.tensor([steepest, -steepest], dtype=torch.float64)
+    x = size * torch.tensor([[1.0, 0.0], [1.0, c]], dtype=torch.float64)
+    weight = torch.tensor([[steepest / size, -2 * steepest / (size * c)]], dtype=torch.float64)
+    targets = z.sigmoid().reshape(2, 1, 1)
+    sets = [(row.unsqueeze(0), target) for row, target in zip(x, targets, strict=True)]
+    loss = "binary_cross_entropy_with_logits"
+    found = compare_head_hessians(*(HeadHessian([data], weight, loss=loss) for data in sets))
+    radius = 0.2 / size
+
+    def change(data):
+        moved = weight + radius * torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+        return float(getattr(F, loss)(data[0] @ moved.T, data[1]) - getattr(F, loss)(data[0] @ weight.T, data[1]))
+
+    true = abs(change(sets[0]) - change(sets[1]))
+    assert true <= found.transfer(radius) <= 1.05 * true
+
+
 def test_tiny_hessians_have_a_cosine():
     x, y = torch.ones(1, 2, dtype=torch.float64), torch.tensor([0])
     tiny = HeadHessian([(1e-50 * x, y)], torch.zeros(2, 2, dtype=torch.float64))

@@ -1,6 +1,8 @@
 """Influence: against written-out matrices, closed forms, and retraining without the example."""
 
+import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -293,6 +295,8 @@ def test_the_record():
     assert record([0.0, 0.0]).share_of_top(1) == 0.0
     assert found.left_out().tolist() == [-0.6, 0.2, 0.0, 0.8, -0.4]
     assert json.loads(json.dumps(found.to_json()))["influences"] == [3.0, -1.0, 0.0, -4.0, 2.0]
+    assert found == pickle.loads(pickle.dumps(found))
+    assert found != dataclasses.replace(found, influences=found.influences + 1)
     assert "raise it  0 (+3), 4 (+2)" in str(found)
     assert "EK-FAC, an approximation" in str(found)
     assert "lower it  none" in str(record([1.0]))

@@ -231,3 +231,11 @@ def test_steps_of_two_over_beta_are_the_longest_of_the_convex_case():
     assert stability_by_noise([0.5], 0.5, **setting).value == pytest.approx(0.05)
     with pytest.raises(ValueError, match="step_sizes must be at most 2 / smoothness"):
         stability_by_noise([0.5], 0.5001, **setting)
+
+
+def test_equal_where_every_step_is():
+    setting = {"n": 10, "lipschitz": 1.0, "smoothness": 0.0}
+    one, other = stability_by_noise([0.5, 0.2], 0.1, **setting), stability_by_noise([0.2, 0.5], 0.1, **setting)
+    assert one == stability_by_noise([0.5, 0.2], 0.1, **setting)
+    assert one.value == pytest.approx(other.value)
+    assert one != other

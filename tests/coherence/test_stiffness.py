@@ -1,8 +1,10 @@
 """Stiffness against plain loops over pairs, closed forms, and coverage in a world that is known."""
 
+import dataclasses
 import itertools
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -171,3 +173,16 @@ def test_text_says_what_it_is():
     assert str(found).startswith("stiffness over all pairs of 8 examples (0 more without a gradient)")
     assert "within classes" in str(found)
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_equal_where_every_number_is():
+    """Also where a class has a single example, whose average is NaN."""
+    gradients, labels = np.random.default_rng(0).normal(size=(7, 3)), np.array([0, 0, 0, 1, 1, 1, 2])
+    found, again = (stiffness(gram_of(gradients, labels)) for _ in range(2))
+    assert np.isnan(found.cosine.matrix[2, 2])
+    assert found == again == pickle.loads(pickle.dumps(found))
+    assert hash(found) == hash(again)
+    moved = found.cosine.matrix.copy()
+    moved[0, 1] += 1e-9
+    assert found != dataclasses.replace(found, cosine=dataclasses.replace(found.cosine, matrix=moved))
+    assert found.cosine != 1

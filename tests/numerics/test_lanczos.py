@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betainc, betaincinv
 
-from genbounds.numerics.lanczos import ExtremeEigenvalues, _share_missed, extreme_eigenvalues
+from genbounds.numerics.lanczos import ExtremeEigenvalues, _share_missed, _slack, extreme_eigenvalues
 
 
 def share_missed(size, steps, delta):
@@ -163,3 +163,21 @@ def test_refusals():
         extreme_eigenvalues(lambda v: v, 3, generator, tolerance=0.0)
     with pytest.raises(ValueError, match="accuracy must be strictly between"):
         extreme_eigenvalues(lambda v: v, 3, generator, accuracy=1.0)
+
+
+def test_the_slack_is_a_share_of_the_whole_width():
+    """Of a width of 4, a fifth is missing at either end: 2.4 was found, and 0.8 may be missing at each."""
+    assert _slack(0.2, 4 - 2 * 0.8) == pytest.approx(0.8)
+    assert _slack(0.5, 1.0) == math.inf
+
+
+def test_the_probability_is_used_up_in_two_dimensions():
+    """After one step of two, limits fail exactly where the start is nearly an eigenvector: no delta is given away."""
+    starts, delta = 3000, 0.3
+    values = np.array([0.0, 1.0])
+    failed = 0
+    for seed in range(starts):
+        found = extreme_eigenvalues(lambda v: values * v, 2, np.random.default_rng(seed), max_steps=1, delta=delta)
+        failed += not (found.limits[0] <= 0 and found.limits[1] >= 1)
+    spread = 4 * math.sqrt(delta * (1 - delta) / starts)
+    assert delta - spread <= failed / starts <= delta + spread

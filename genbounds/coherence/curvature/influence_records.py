@@ -11,7 +11,7 @@ from genbounds.numerics.checks import count
 __all__ = ["Influence"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no equality of their own that is one answer
 class Influence:
     """First-order influence of each training example on a query: estimates, of which nothing is proved.
 
@@ -60,6 +60,9 @@ class Influence:
     steps: int
     converged: bool
     parameters: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Influence) and self.to_json() == other.to_json()
 
     def left_out(self) -> NDArray[np.float64]:
         """Estimate how the query changes when an example is left out.

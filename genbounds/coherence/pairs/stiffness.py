@@ -16,7 +16,7 @@ from genbounds.coherence.pairs.gram import Gram
 __all__ = ["PairMeans", "Stiffness", "mask_mean", "stiffness"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no equality of their own that is one answer
 class PairMeans:
     """Averages of a number over pairs of different examples.
 
@@ -43,6 +43,12 @@ class PairMeans:
     counts: tuple[int, ...]
     matrix: NDArray[np.float64] | None
     standard_errors: NDArray[np.float64] | None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PairMeans) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.overall, self.classes, self.counts))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON carries them.

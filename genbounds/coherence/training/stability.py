@@ -46,7 +46,7 @@ from genbounds.numerics.checks import count, finite, nonnegative, positive
 __all__ = ["StabilityDiagnostic", "hold", "stability_by_coherence", "stability_by_noise"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no equality of their own that is one answer
 class StabilityDiagnostic:
     """What the stability bound comes to along one trajectory: a diagnostic, no bound on this or any network's gap.
 
@@ -69,6 +69,11 @@ class StabilityDiagnostic:
     form: Literal["coherence", "noise"]
     n: int
     convex: bool
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StabilityDiagnostic):
+            return False
+        return self.to_json() == other.to_json() and np.array_equal(self.log_terms, other.log_terms)
 
     #: What it is, to be printed with every value.
     label = "diagnostic, no bound"

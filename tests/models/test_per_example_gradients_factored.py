@@ -286,16 +286,14 @@ def test_on_a_device_as_on_the_cpu():
         yield SumOfGradients([table, OuterGradients(*(part.to(device) for part in factors), (5, 4))])
         yield ConvolutionGradients(*(part.to(device) for part in space), (6, 2, 3, 3), **geometry)
 
+    def answers(gradients, vector, weights):
+        yield from gradients.norms_and_total()
+        yield from (gradients.squared_norms(), gradients.squares_total())
+        yield from (gradients.inner(gradients), gradients.cross(gradients))
+        yield from (gradients.dots(vector), gradients.weighted_total(weights))
+
     for there, here in zip(kinds("cuda"), kinds("cpu"), strict=True):
         vector, weights = draw(generator, *here.shape), draw(generator, 2, 3)
-        for ask in (
-            lambda g, device: g.norms_and_total()[0],
-            lambda g, device: g.norms_and_total()[1],
-            lambda g, device: g.squared_norms(),
-            lambda g, device: g.inner(g),
-            lambda g, device: g.cross(g),
-            lambda g, device: g.squares_total(),
-            lambda g, device: g.dots(vector.to(device)),
-            lambda g, device: g.weighted_total(weights.to(device)),
-        ):
-            torch.testing.assert_close(ask(there, "cuda").cpu(), ask(here, "cpu"), rtol=1e-10, atol=1e-10)
+        found = answers(there, vector.cuda(), weights.cuda())
+        for value, truth in zip(found, answers(here, vector, weights), strict=True):
+            torch.testing.assert_close(value.cpu(), truth, rtol=1e-10, atol=1e-10)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from genbounds.models.per_example.calls import name_of
+from genbounds.models.per_example.calls import changes_in_place, name_of
 
 __all__ = ["Witness"]
 
@@ -38,14 +38,15 @@ class Witness(TorchFunctionMode):
     orders_rows : bool
         Whether something was put in order along its first axis, as sequences are by their lengths.
     decisions : list
-        What Python code read of values, and whole numbers that were made of others: where these are other ones, the
-        batch may go another way. Each can be hashed.
+        What Python code read of values, and whole numbers that were made of others and met floating ones, as an order
+        of examples does: where these are other ones, a batch may go another way. Each can be hashed.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.precision, self.picks_rows, self.orders_rows = 0.0, False, False
         self.decisions: list[Hashable] = []
+        self._made: dict[int, Tensor] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], _: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -63,16 +64,21 @@ class Witness(TorchFunctionMode):
         orders = name == "_pack_padded_sequence" or (name in _ORDERING and _first_axis(name, args, kwargs))
         self.picks_rows |= picks
         self.orders_rows |= orders
+        given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         if name in _READING:
             self.decisions.append(_print_of(result))
-        else:
-            made = [value for value in tree_leaves(result) if _is_whole(value)]
-            given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
-            if picks or orders:
-                self.decisions += map(_print_of, [value for value in [*made, *given] if not value.is_floating_point()])
-            elif made and not all(map(_is_whole, given)):
-                self.decisions += map(_print_of, made)
+        elif picks or orders:
+            self.decisions += [_print_of(value) for value in given if not value.is_floating_point()]
+        self._follow(given, [*tree_leaves(result), *given[: changes_in_place(func)]])
         return result
+
+    def _follow(self, given: list[Tensor], results: list[Any]) -> None:
+        """Follow whole numbers made of other values, up to where they meet floating ones: as indices, say."""
+        made = [value for value in given if id(value) in self._made]
+        if made and any(isinstance(value, Tensor) and value.is_floating_point() for value in (*given, *results)):
+            self.decisions += map(_print_of, made)
+        if made or not all(map(_is_whole, given)):
+            self._made |= {id(value): value for value in results if _is_whole(value)}
 
 
 #: Numbers what cannot be looked into, as inside vmap: it is never the same again.

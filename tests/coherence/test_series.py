@@ -98,6 +98,30 @@ def test_what_is_known_is_not_measured_again(data, folder, tmp_path, counted):
     assert len(counted) == before + 9
 
 
+def test_what_was_edited_is_measured_again(data, folder, tmp_path, counted):
+    """The same weights, names and data, and yet other gradients."""
+    path = tmp_path / "kept.jsonl"
+
+    def found(model, loss):
+        series = coherence_series(model, [folder], loss, data, path=path)
+        return [point.record.loss for point in series.points]
+
+    def wider():
+        model = network()
+        model[1] = nn.ReLU()  # no weights of its own
+        return model
+
+    plain = found(network, nn.CrossEntropyLoss())
+    assert found(network, nn.CrossEntropyLoss()) == plain
+    assert len(counted) == 3
+    smooth = found(network, nn.CrossEntropyLoss(label_smoothing=0.1))
+    other = found(wider, nn.CrossEntropyLoss())
+    assert len(counted) == 9
+    for measured, loss, build in ((smooth, smoothed, network), (other, LOSS, wider)):
+        assert measured == pytest.approx(found(build, loss), rel=1e-9)
+        assert measured != plain
+
+
 def test_positions_beside_the_weights(data, tmp_path):
     torch.manual_seed(0)
     for number, entries in (("b", {"epoch": 3, "global_step": 30}), ("a", {"epoch": 4, "step": 40})):

@@ -13,6 +13,8 @@ from genbounds.coherence.measurement import measure
 from genbounds.coherence.training.journal import Journal, fingerprint
 from genbounds.coherence.training.series_records import CoherenceSeries, Measured, in_order
 from genbounds.models.blocks import Blocks
+from genbounds.models.guards import infer_device_and_dtype
+from genbounds.models.per_example.evaluation import forward
 from genbounds.models.state import state_sha256
 from genbounds.version import __version__
 
@@ -20,6 +22,8 @@ __all__ = ["RepeatedMeasurement"]
 
 #: Examples of data hashed at a time; no result depends on it.
 _CHUNK = 512
+#: Examples whose loss tells whether network and loss are still the same functions.
+_FIRST = 8
 
 
 class RepeatedMeasurement:
@@ -38,13 +42,16 @@ class RepeatedMeasurement:
 
     Notes
     -----
-    A measurement in the file is taken for this one if weights, data, options and version agree. A loss is known by its
-    name: two that differ in a setting only are taken for one.
+    A measurement in the file is taken for this one if weights, data, options, version and the loss's name agree, and
+    the loss of the first examples at these weights too: a network or a loss that was edited, or has another setting, is
+    measured again.
     """
 
     def __init__(self, loss: Callable[..., Tensor], data: Any, *, path: Any = None, **options: Any) -> None:
         self.loss, self.data, self.options = loss, data, options
         self.journal = Journal(path)
+        first = Blocks(data, _FIRST).read(0)
+        self._first = first.inputs, first.targets
         second = options.get("second")
         self.settings = fingerprint({
             "loss": _name(loss),
@@ -72,7 +79,7 @@ class RepeatedMeasurement:
         """
         first = not _distributed() or dist.get_rank() == 0
         state = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
-        weights = state_sha256(state)
+        weights = fingerprint({"state": state_sha256(state), "first loss": self._first_loss(model)})
         known = [self.journal.find(weights, self.settings) if first else None]
         if _distributed():  # processes that disagreed on what is known would wait for each other
             dist.broadcast_object_list(known)
@@ -84,6 +91,13 @@ class RepeatedMeasurement:
         if first and line != known[0]:
             self.journal.add(line)
         return measured
+
+    def _first_loss(self, model: nn.Module) -> str:
+        """Return the loss of the first examples, to six digits."""
+        device, dtype = infer_device_and_dtype(model)
+        block = Blocks(self._first, _FIRST, device=device, dtype=dtype).read(0)
+        with torch.no_grad():
+            return f"{float(self.loss(forward(model, block.inputs), block.targets).double().mean()):.5e}"
 
     @property
     def series(self) -> CoherenceSeries:

@@ -456,6 +456,13 @@ def test_halves_of_a_row_repeated() -> None:
     compare(build(lambda m, x: x * m.p.repeat_interleave(3, -2), p=parameter(2, 4)), draw(B, 6, 4))
 
 
+def test_entries_repeated_without_an_axis_or_a_number_of_times_each() -> None:
+    compare(build(lambda m, x: x * m.p.repeat_interleave(2), p=parameter(3)), draw(B, 6))
+    times = torch.tensor([1, 3, 2])
+    compare(build(lambda m, x: x * m.p.repeat_interleave(times, 0), p=parameter(3)), draw(B, 6))
+    compare(build(lambda m, x: x * m.p.repeat_interleave(times), p=parameter(3)), draw(B, 6))
+
+
 def test_changed_in_place_after_a_copy() -> None:
     def forward(m: Any, x: Tensor) -> Tensor:
         weight = m.weight.clone()

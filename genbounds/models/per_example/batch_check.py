@@ -124,11 +124,15 @@ def compared(
         for parameter in parameters:
             parameter.requires_grad_(False)
     pairs = {name: (one, value.to_dense()) for (name, one), value in zip(found.items(), truth, strict=True)}
-    sizes = {name: max(one.size, float(other.double().norm())) for name, (one, other) in pairs.items()}
+    sizes = {name: max(one.size, _norm(other)) for name, (one, other) in pairs.items()}
     whole = sum(size**2 for size in sizes.values()) ** 0.5
     errors = {}
     for name, (one, other) in pairs.items():
-        error = float((one.total.double() - other.double()).norm())
+        error = _norm(one.total - other)
         rounding = _ROUNDING * torch.finfo(other.dtype).eps * whole
         errors[name] = 0.0 if error <= rounding else error / sizes[name]
     return errors
+
+
+def _norm(value: Tensor) -> float:
+    return float(torch.linalg.vector_norm(value, dtype=torch.float64))

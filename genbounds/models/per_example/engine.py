@@ -188,6 +188,7 @@ class PerExampleGradients:
             losses = self._follow(inputs, targets, deliver)
             if spot:
                 self._compare(spot, rows_of(inputs, slice(row, row + 1)), rows_of(targets, slice(row, row + 1)))
+                spot.clear()
             new = any(sums[name].size > 0 for name in sums if name not in self._proven)
             if sums and (again or self._way not in self._known or new):
                 self._compare_sums(sums, inputs, targets, weights)

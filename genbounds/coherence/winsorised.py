@@ -55,7 +55,7 @@ def winsorised_mean(values: Tensor, c: float) -> Tensor:
     tensor([3.])
     """
     clipped = _clipped(c, len(values))
-    flat = values.flatten(1)
+    flat = values.reshape(len(values), values.shape[1:].numel())
     width = max(1, _BLOCK // len(values))
     means = [_mean_of_ordered(_ordered(block.T), clipped) for block in flat.split(width, dim=1)]
     return torch.cat(means).reshape(values.shape[1:])
@@ -115,7 +115,8 @@ def winsorised_gradients(engine: PerExampleGradients, inputs: Inputs, targets: I
     parameters = dict(engine.model.named_parameters())
     for name, mean in means.items():
         parameter = parameters[name]
-        parameter.grad = mean if parameter.grad is None else parameter.grad.add_(mean)
+        own = mean.to(parameter.dtype)  # of half precision, gradients of single examples are not
+        parameter.grad = own if parameter.grad is None else parameter.grad.add_(own)
     return losses.mean()
 
 
@@ -144,6 +145,8 @@ def _ordered(values: Tensor) -> Tensor:
 def _mean_of_ordered(ordered: Tensor, clipped: int) -> Tensor:
     rows, wide = ordered.shape[-1], torch.promote_types(ordered.dtype, torch.float32)
     ends = ordered[:, clipped].to(wide) + ordered[:, rows - 1 - clipped].to(wide)
-    total = ordered[:, clipped : rows - clipped].sum(dim=-1, dtype=wide) + clipped * ends
+    total = ordered[:, clipped : rows - clipped].sum(dim=-1, dtype=wide)
+    if clipped:  # 0 times an infinite end would be NaN
+        total += clipped * ends
     largest = ordered[:, -1]
     return torch.where(largest.isnan(), largest, (total / rows).to(ordered.dtype))

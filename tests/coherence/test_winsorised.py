@@ -201,3 +201,27 @@ class TestGradients:
         with pytest.raises(ValueError, match="at least 3 examples, got 2"):
             winsorised_gradients(engine, x[:2], y[:2], 5)
         assert all(value.grad is None for value in model.parameters())
+
+
+def test_parameters_without_axes_and_in_half_precision():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x):
+            return self.scale * x
+
+    x, y = torch.tensor([[1.0], [1.0], [2.0], [2.0], [4.0]]), torch.zeros(5, 1)
+    for dtype in (torch.float64, torch.bfloat16):
+        model = Scaled().to(dtype)
+        for _ in range(2):  # gradients are x^2: 1, 1, 4, 4, 16, the ends of which move to 1 and 4
+            winsorised_gradients(PerExampleGradients(model, F.mse_loss), x.to(dtype), y.to(dtype), 20)
+        assert model.scale.grad.dtype == dtype
+        assert model.scale.grad.item() == pytest.approx(2 * (1 + 1 + 4 + 4 + 4) / 5, rel=1e-2)
+
+
+def test_infinite_values_are_averaged_where_nothing_is_clipped():
+    values = torch.tensor([[1.0, -math.inf], [2.0, 0.0], [3.0, 0.0]])
+    assert winsorised_mean(values, 0).tolist() == [2.0, -math.inf]
+    assert winsorised_mean(values[:, 1], 10).item() == 0

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from genbounds.models.blocks import Block, Blocks
+from genbounds.models.examples import DataError
 from genbounds.models.guards import ModelError, check_evaluation_mode, infer_device_and_dtype
 from genbounds.models.per_example.engine import PerExampleGradients
 from genbounds.models.per_example.gradients import ExampleGradients
@@ -261,7 +262,7 @@ def gradient_passes(
     parameters : collection of str, optional
         Names of the parameters to measure; by default those that require a gradient.
     indices : array_like of int, optional
-        Examples to measure; all by default.
+        Examples to measure, each once; all by default.
     batch_size : int
         Examples in a block.
     device : torch.device or str, optional
@@ -280,7 +281,11 @@ def gradient_passes(
     ------
     ModelError
         If the model is not in evaluation mode, or no function of one example, or has no parameters to measure.
+    DataError
+        If an index is repeated.
     """
+    if indices is not None and len(np.unique(indices)) < np.size(indices):
+        raise DataError("indices must be different, got repetitions. Gradients of copies agree by themselves.")
     check_evaluation_mode(model)
     place, kind = infer_device_and_dtype(model)
     wanted = torch.device(device) if device is not None else place

@@ -46,7 +46,7 @@ class Block:
 class Blocks:
     """The blocks of a data set that this process evaluates.
 
-    A data set is cut into blocks of `size` examples whatever the number of processes, and process r of W takes the
+    A data set is cut into blocks of `batch_size` examples whatever the number of processes, and process r of W takes the
     blocks r, r + W, r + 2W, ...: no example is repeated to fill up, and a number that belongs to one example comes
     from the same block, so with the same bits, in one process and in many. Outside of ``torch.distributed`` there is
     one process.
@@ -57,7 +57,7 @@ class Blocks:
         What `genbounds.models.load_data` takes; a pair of inputs and targets that are tensors or arrays of any kind
         (regression, sequences of tokens); a pair of a mapping, whose tensors become keyword arguments of the model,
         and targets; a map-style dataset of mappings with the key ``labels``, which are the targets.
-    size : int
+    batch_size : int
         Examples in a block; the last one has what remains.
     device : torch.device or str
         Where inputs and targets go.
@@ -88,14 +88,15 @@ class Blocks:
     def __init__(
         self,
         data: Any,
-        size: int,
+        batch_size: int,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         indices: ArrayLike | None = None,
     ) -> None:
         self._source = _source(data)
-        self._size, self._device, self._dtype = int(count("size", size)), torch.device(device), dtype
+        self._size = int(count("batch_size", batch_size))
+        self._device, self._dtype = torch.device(device), dtype
         self.name = self._source.name
         held = len(self._source)
         self._indices = np.arange(held) if indices is None else np.asarray(indices)

@@ -412,3 +412,10 @@ def test_effective_number_of_examples():
 def test_a_single_example_has_no_pairs(digits):
     with pytest.raises(ValueError, match="pairs must be 0 or at least 2, got 1"):
         measure(mlp(), nn.functional.cross_entropy, digits, pairs=1)
+
+
+def test_copies_of_an_example_do_not_agree_by_choice(digits):
+    with pytest.raises(DataError, match="indices must be different"):
+        measure(mlp(), nn.functional.cross_entropy, digits, indices=[0, 0])
+    with pytest.raises(ValueError, match="batch_size must be"):
+        measure(mlp(), nn.functional.cross_entropy, digits, batch_size=0)

@@ -46,8 +46,8 @@ class Block:
 class Blocks:
     """The blocks of a data set that this process evaluates.
 
-    A data set is cut into blocks of `batch_size` examples whatever the number of processes, and process r of W takes the
-    blocks r, r + W, r + 2W, ...: no example is repeated to fill up, and a number that belongs to one example comes
+    A data set is cut into blocks of `batch_size` examples whatever the number of processes, and process r of W takes
+    the blocks r, r + W, r + 2W, ...: no example is repeated to fill up, and a number that belongs to one example comes
     from the same block, so with the same bits, in one process and in many. Outside of ``torch.distributed`` there is
     one process.
 

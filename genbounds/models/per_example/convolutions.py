@@ -59,8 +59,8 @@ class ConvolutionGradients(ExampleGradients):
         self.groups, self.repeats = groups, repeats
         self.sources = at_least_float32(sources.detach().to(dtype))
         self.images = self._completed(at_least_float32(images.detach().to(dtype)), shape[2:])
-        positions = repeats * prod(self.images.shape[2:])
-        sizes = positions, prod(shape[1:]), shape[0] // groups
+        self._positions = repeats * prod(self.images.shape[2:])
+        sizes = self._positions, prod(shape[1:]), shape[0] // groups
         self._gram_alone = gram_is_cheaper(*sizes, inputs.device, with_total=False)
         gram = gram_is_cheaper(*sizes, inputs.device, with_total=True)
         super().__init__(len(inputs) // repeats, shape, self.sources, "gram" if gram else "materialise")
@@ -115,9 +115,8 @@ class ConvolutionGradients(ExampleGradients):
         return torch.stack(totals).reshape(weights.shape[:-1] + self.shape)
 
     def _norms_by_gram(self) -> Tensor:
-        positions = self.repeats * prod(self.images.shape[2:])
-        entries = self.groups * positions * max(positions, prod(self.shape[1:]))
-        parts = [self.unfolded(rows) for rows in runs(len(self), entries_at_once(self.device) // entries)]
+        entries = self.groups * self._positions * max(self._positions, prod(self.shape[1:]))
+        parts = (self.unfolded(rows) for rows in runs(len(self), entries_at_once(self.device) // entries))
         return torch.cat([part.squared_norms() for part in parts])
 
     def _of(self, values: Tensor, rows: slice) -> Tensor:

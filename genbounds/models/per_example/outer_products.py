@@ -4,7 +4,7 @@ With inputs a_t and gradients b_t at the outputs, t = 1, ..., T, the gradient is
 
     ||g||^2 = sum_{t,s} (a_t . a_s)(b_t . b_s),
 
-||a||^2 ||b||^2 for one position [goodfellow2015efficient]. The double sum takes T^2 (d_in + d_out) multiply-adds, and g
+||a||^2 ||b||^2 for one position [Goodfellow2015]. The double sum takes T^2 (d_in + d_out) multiply-adds, and g
 itself T d_in d_out, after which its d_in d_out entries are passed over a few times; where the sum over examples is
 wanted, the T d_in d_out are spent anyway and only the passes count.
 """

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 
 from genbounds.coherence.passes import GradientPasses, gradient_passes
 from genbounds.models.guards import ModelError
-from genbounds.models.per_example.convolutions import ConvolutionGradients
-from genbounds.models.per_example.gradients import ExampleGradients, runs
-from genbounds.models.per_example.outer_products import OuterGradients
-from genbounds.models.per_example.rows import RowGradients
-from genbounds.models.per_example.sums import SumOfGradients
+from genbounds.models.per_example.factored.convolutions import ConvolutionGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients, runs
+from genbounds.models.per_example.factored.outer_products import OuterGradients
+from genbounds.models.per_example.factored.rows import RowGradients
+from genbounds.models.per_example.factored.sums import SumOfGradients
 from genbounds.models.sums import CompensatedSum
 from genbounds.numerics.checks import count, positive
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genbounds.coherence.passes import gradient_passes
 from genbounds.coherence.signal_to_noise import SignalToNoise, summarise
 from genbounds.models.examples import DataError
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.sums import CompensatedSum
 
 __all__ = ["CoordinateMoments", "coordinate_moments"]

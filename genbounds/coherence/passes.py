@@ -14,7 +14,7 @@ from genbounds.models.blocks import Block, Blocks
 from genbounds.models.examples import DataError
 from genbounds.models.guards import ModelError, check_evaluation_mode, infer_device_and_dtype
 from genbounds.models.per_example.engine import PerExampleGradients
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.models.sums import CompensatedSum

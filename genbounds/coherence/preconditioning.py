@@ -30,7 +30,7 @@ from genbounds.coherence.passes import gradient_passes
 from genbounds.coherence.preconditioned_records import PreconditionedCoherence
 from genbounds.models.blocks import Block
 from genbounds.models.examples import DataError
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.sums import CompensatedSum
 from genbounds.numerics.checks import confidence
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbounds.models.per_example.engine import PerExampleGradients
 from genbounds.models.per_example.evaluation import Inputs, number_of
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 
 __all__ = ["winsorised_gradients", "winsorised_mean"]
 

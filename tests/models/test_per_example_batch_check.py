@@ -12,7 +12,7 @@ from genbounds.models.guards import ModelError
 from genbounds.models.per_example import engine
 from genbounds.models.per_example.batch_check import WeightedSum, compared, random_weights
 from genbounds.models.per_example.engine import PerExampleGradients
-from genbounds.models.per_example.gradients import DenseGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients
 from genbounds.models.per_example.losses import SingleLosses
 from genbounds.models.per_example.witness import Witness
 

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from genbounds.models.guards import ModelError
 from genbounds.models.per_example import collector
 from genbounds.models.per_example.engine import PerExampleGradients
-from genbounds.models.per_example.gradients import DenseGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients
 
 
 def seeded(build):

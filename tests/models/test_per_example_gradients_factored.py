@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from genbounds.models.per_example import gradients as module
-from genbounds.models.per_example import outer_products
-from genbounds.models.per_example.convolutions import ConvolutionGradients
-from genbounds.models.per_example.gradients import DenseGradients
-from genbounds.models.per_example.outer_products import OuterGradients
-from genbounds.models.per_example.rows import RowGradients
-from genbounds.models.per_example.sums import SumOfGradients
+from genbounds.models.per_example.factored import gradients as module
+from genbounds.models.per_example.factored import outer_products
+from genbounds.models.per_example.factored.convolutions import ConvolutionGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients
+from genbounds.models.per_example.factored.outer_products import OuterGradients
+from genbounds.models.per_example.factored.rows import RowGradients
+from genbounds.models.per_example.factored.sums import SumOfGradients
 
 SIZE = st.integers(1, 4)
 SEED = st.integers(0, 2**32)

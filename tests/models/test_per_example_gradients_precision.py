@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.models.per_example import gradients as module
-from genbounds.models.per_example import outer_products
-from genbounds.models.per_example.convolutions import ConvolutionGradients
-from genbounds.models.per_example.gradients import DenseGradients, scaled, squared_norms
-from genbounds.models.per_example.outer_products import OuterGradients
-from genbounds.models.per_example.rows import RowGradients
+from genbounds.models.per_example.factored import gradients as module
+from genbounds.models.per_example.factored import outer_products
+from genbounds.models.per_example.factored.convolutions import ConvolutionGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients, scaled, squared_norms
+from genbounds.models.per_example.factored.outer_products import OuterGradients
+from genbounds.models.per_example.factored.rows import RowGradients
 
 EPSILON = torch.finfo(torch.float32).eps
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from genbounds.models.per_example.calls import Call
-from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
-from genbounds.models.per_example.outer_products import OuterGradients
-from genbounds.models.per_example.sums import SumOfGradients
-from genbounds.models.per_example.views import MadeGradients, ViewGradients, view_pull
+from genbounds.models.per_example.factored.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.factored.outer_products import OuterGradients
+from genbounds.models.per_example.factored.sums import SumOfGradients
+from genbounds.models.per_example.factored.views import MadeGradients, ViewGradients, view_pull
 
 SHAPE = torch.Size((6, 4))
 

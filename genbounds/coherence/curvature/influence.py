@@ -16,7 +16,7 @@ from genbounds.models.guards import ModelError, infer_device_and_dtype
 from genbounds.models.mean_loss import MeanLoss
 from genbounds.models.per_example.engine import PerExampleGradients
 from genbounds.models.per_example.evaluation import Loss
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, positive

@@ -13,7 +13,7 @@ from genbounds.coherence.passes import gradient_passes
 from genbounds.models.blocks import Block, Blocks
 from genbounds.models.examples import DataError
 from genbounds.models.per_example.engine import PerExampleGradients, Visitor
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genbounds.models.per_example.evaluation import Inputs, forward
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.per_example.losses import SingleLosses
 from genbounds.models.per_example.witness import Witness
 

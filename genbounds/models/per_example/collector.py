@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from genbounds.models.per_example.calls import Form, Use
-from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.factored.sums import SumOfGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.recorder import Key, Measured, Plan, Recorder, Unforeseen
-from genbounds.models.per_example.sums import SumOfGradients
 
 __all__ = ["Collector", "Overwritten", "collect"]
 

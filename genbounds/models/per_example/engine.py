@@ -24,7 +24,7 @@ from genbounds.models.per_example.evaluation import (
     tensors_of,
     undisturbed,
 )
-from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.losses import SingleLosses, batch_loss
 from genbounds.models.per_example.probe import find_plan
 from genbounds.models.per_example.recorder import Plan, Recorder, Unforeseen

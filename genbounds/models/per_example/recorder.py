@@ -11,10 +11,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from genbounds.models.per_example.calls import ROOT, Call, Pull, Unsupported, Use, changes_in_place, name_of
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
+from genbounds.models.per_example.factored.views import MadeGradients, view_pull
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.rules import SPREADING, rule_of
-from genbounds.models.per_example.views import MadeGradients, view_pull
 
 __all__ = ["Key", "Measured", "Observer", "Plan", "Recorder", "Unforeseen"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genbounds.models.per_example.calls import Call, Form, Outcome, Rule, Unsupported, Use, name_of, traced
-from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients, ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 
 __all__ = ["RULES", "SPREADING", "summed"]

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from genbounds.models.per_example.calls import Call, Outcome, Rule, Use, traced
-from genbounds.models.per_example.convolutions import ConvolutionGradients
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.convolutions import ConvolutionGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
 from genbounds.models.per_example.layouts import Layout
 from genbounds.models.per_example.rules.broadcasting import summed
 

@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
+from genbounds.models.per_example.factored.rows import RowGradients
+from genbounds.models.per_example.factored.views import ViewGradients
 from genbounds.models.per_example.layouts import Layout
-from genbounds.models.per_example.rows import RowGradients
-from genbounds.models.per_example.views import ViewGradients
 
 __all__ = ["RULES"]
 

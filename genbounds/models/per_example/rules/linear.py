@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
+from genbounds.models.per_example.factored.outer_products import OuterGradients
+from genbounds.models.per_example.factored.views import ViewGradients
 from genbounds.models.per_example.layouts import Layout
-from genbounds.models.per_example.outer_products import OuterGradients
 from genbounds.models.per_example.rules.broadcasting import summed
-from genbounds.models.per_example.views import ViewGradients
 
 __all__ = ["RULES"]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from genbounds.models.per_example.calls import Call, Outcome, Rule, Unsupported, Use, traced
-from genbounds.models.per_example.gradients import ExampleGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
+from genbounds.models.per_example.factored.outer_products import OuterGradients
 from genbounds.models.per_example.layouts import Layout
-from genbounds.models.per_example.outer_products import OuterGradients
 from genbounds.models.per_example.rules.broadcasting import summed
 
 __all__ = ["RULES"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from genbounds.models.per_example.gradients import ExampleGradients, at_least_float32, entries_at_once, runs
-from genbounds.models.per_example.outer_products import OuterGradients, gram_is_cheaper
+from genbounds.models.per_example.factored.gradients import ExampleGradients, at_least_float32, entries_at_once, runs
+from genbounds.models.per_example.factored.outer_products import OuterGradients, gram_is_cheaper
 
 __all__ = ["ConvolutionGradients"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from genbounds.models.per_example.calls import Call, Pull, name_of
-from genbounds.models.per_example.gradients import ExampleGradients
-from genbounds.models.per_example.outer_products import OuterGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients
+from genbounds.models.per_example.factored.outer_products import OuterGradients
 
 __all__ = ["MadeGradients", "ViewGradients", "view_pull"]
 

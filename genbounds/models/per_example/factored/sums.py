@@ -6,9 +6,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.gradients import DenseGradients, ExampleGradients
-from genbounds.models.per_example.outer_products import OuterGradients
-from genbounds.models.per_example.rows import RowGradients
+from genbounds.models.per_example.factored.gradients import DenseGradients, ExampleGradients
+from genbounds.models.per_example.factored.outer_products import OuterGradients
+from genbounds.models.per_example.factored.rows import RowGradients
 
 __all__ = ["SumOfGradients"]
 

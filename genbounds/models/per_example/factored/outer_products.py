@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.gradients import (
+from genbounds.models.per_example.factored.gradients import (
     ExampleGradients,
     at_least_float32,
     entries_at_once,

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from genbounds.models.per_example.gradients import ExampleGradients, at_least_float32, squared_norms
-from genbounds.models.per_example.outer_products import OuterGradients
+from genbounds.models.per_example.factored.gradients import ExampleGradients, at_least_float32, squared_norms
+from genbounds.models.per_example.factored.outer_products import OuterGradients
 
 __all__ = ["RowGradients"]
 

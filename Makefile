@@ -60,6 +60,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/numerics.py
 	$(BIN)/python benchmarks/monte_carlo.py
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/per_example.py
 	$(BIN)/python benchmarks/langevin.py benchmarks/output/langevin.png
 	$(BIN)/python benchmarks/supersamples.py benchmarks/output/supersamples $(if $(MNIST),--root $(MNIST)/..)
 	@echo "benchmarks/compression.py and tightness.py need MNIST and Fashion-MNIST (--root); prompts.py needs two models"

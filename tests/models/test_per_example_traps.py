@@ -400,6 +400,17 @@ def test_bare_vector(name: str) -> None:
         compare(model, draw(B, 6, 4))
 
 
+@pytest.mark.parametrize("cast", [torch.Tensor.to, torch.Tensor.type_as])
+def test_dtype_of_another_tensor(cast: Callable[..., Tensor]) -> None:
+    model = build(
+        lambda m, x: functional.linear(m.before(x), cast(m.weight, x), x.to(m.bias).mean() * 0 + cast(m.bias, x)),
+        before=nn.Linear(4, 4),
+        weight=parameter(3, 4),
+        bias=parameter(3),
+    )
+    compare(model, draw(B, 6, 4))
+
+
 def test_as_many_positions_as_examples() -> None:
     compare(
         build(lambda m, x: m.head((x + m.p) * m.q), p=parameter(B, 4), q=parameter(B, 1), head=nn.Linear(4, 3)),

@@ -91,6 +91,9 @@ class Measured:
 
 _SEQUENCES = (list, tuple)
 
+#: Functions that take the dtype of another tensor, and none of its values.
+_LIKE = ("to", "type_as")
+
 #: Told of every use of a measured tensor.
 Observer: TypeAlias = Callable[[Measured, Key, Use], None]
 
@@ -159,7 +162,8 @@ class Recorder(TorchFunctionMode):
         if changes_in_place(func) and args and call.measured(args[0]):
             return self._uncovered(call, f"torch function {name_of(func)}")
         constant = all(id(value) in self._by_id or id(value) in self._constants for value in call.tensors())
-        if constant and name_of(func) not in SPREADING:
+        cast = name_of(func) in _LIKE and call.measured(args[0])
+        if cast or (constant and name_of(func) not in SPREADING):
             return self._make(call)
         rule = rule_of(func)
         if rule is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from genbounds.coherence import alpha as forms
 from genbounds.coherence import null, relations, uncertainty
+from genbounds.coherence.jackknife import number_or_none
 
 __all__ = ["CoherenceNumbers", "LayerCoherence"]
 
@@ -142,6 +143,16 @@ class CoherenceNumbers:
             "noise_scale": self.noise_scale,
             "diversity": self.diversity,
         }
+
+    def derived(self) -> dict[str, float | None]:
+        """Return `scalars` as JSON carries them, for its readers.
+
+        Returns
+        -------
+        dict of str to float or None
+            By name; None where not defined or infinite.
+        """
+        return {name: number_or_none(value) for name, value in self.scalars().items()}
 
     def _of(self, relation: Any, coherence: float, *others: Any) -> float:
         return math.nan if math.isnan(coherence) else float(relation(coherence, *others))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from genbounds.coherence.jackknife import number_or_none
 from genbounds.coherence.layer_records import LayerCoherence
 
 __all__ = ["PreconditionedCoherence"]
@@ -42,10 +41,7 @@ class PreconditionedCoherence:
         dict
             What is not defined is None.
         """
-        groups = [
-            asdict(group) | {"derived": {name: number_or_none(value) for name, value in group.scalars().items()}}
-            for group in (self.total, *self.layers)
-        ]
+        groups = [asdict(group) | {"derived": group.derived()} for group in (self.total, *self.layers)]
         return {
             "total": groups[0],
             "layers": groups[1:],

@@ -25,14 +25,7 @@ _FORMAT = "genbounds coherence 1"
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 #: What a record holds only where it was asked for.
-_PARTS: dict[str, type] = {
-    "second": Alignment,
-    "coordinates": SignalToNoise,
-    "stiffness": Stiffness,
-    "confusion": Confusion,
-    "spectrum": GramSpectrum,
-    "preconditioned": PreconditionedCoherence,
-}
+_PARTS = ("second", "coordinates", "stiffness", "confusion", "spectrum", "preconditioned")
 
 #: What a reader must know, whatever the numbers are.
 READING = (
@@ -210,11 +203,11 @@ class Coherence(CoherenceNumbers):
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         values |= {
             "format": _FORMAT,
-            "layers": [asdict(layer) | {"derived": _finite(layer.scalars())} for layer in self.layers],
+            "layers": [asdict(layer) | {"derived": layer.derived()} for layer in self.layers],
             "norm_quantiles": list(self.norm_quantiles),
             "routes": dict(self.routes),
             "provenance": dict(self.provenance),
-            "derived": _finite(self.scalars()),
+            "derived": self.derived(),
         }
         values |= {name: part.to_json() for name, part in self._parts()}
         return values
@@ -243,17 +236,7 @@ class Coherence(CoherenceNumbers):
                 f"values must be a record of coherence ({_FORMAT!r}), got format {values.get('format')!r}. "
                 "Pass what Coherence.to_json returned."
             )
-        known = {part.name: values[part.name] for part in fields(cls)}
-        own = {part.name for part in fields(LayerCoherence)}
-        known["layers"] = tuple(
-            LayerCoherence(**{name: value for name, value in layer.items() if name in own})
-            for layer in values["layers"]
-        )
-        known["norm_quantiles"] = tuple(values["norm_quantiles"])
-        for name, kind in _PARTS.items():
-            if values[name] is not None:
-                known[name] = restored(kind, values[name])
-        return cls(**known)
+        return restored(cls, values)
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         for name in _PARTS:
@@ -272,8 +255,3 @@ class Coherence(CoherenceNumbers):
                 f"m-coherence {numbers.m_coherence:.4g}{share}{p_value}"
             )
         return "\n".join([*lines, *(str(part) for _, part in self._parts()), *self.notes()])
-
-
-def _finite(scalars: Mapping[str, float]) -> dict[str, float | None]:
-    """Return numbers as JSON carries them: what is not finite as None."""
-    return {name: value if math.isfinite(value) else None for name, value in scalars.items()}

@@ -130,7 +130,7 @@ class ChunkedGradients:
         if self.why_loop is None:
             try:
                 return self._by_vmap(parameters, rest, inputs, targets)
-            except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            except (RuntimeError, ValueError, TypeError) as error:
                 self.why_loop = first_line(error)
         singles = [
             self._of_one(parameters, rest, rows_of(inputs, slice(i, i + 1)), rows_of(targets, slice(i, i + 1)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TypeAlias
 
 import torch
@@ -173,7 +174,7 @@ class PerExampleGradients:
             self._batches += 1
             spot: dict[str, Tensor] = {}
             sums: dict[str, WeightedSum] = {}
-            weights = random_weights(number, self._batches)
+            weights = cache(partial(random_weights, number, self._batches))  # few batches need them
             row = self._batches * 7919 % number
             again = self._batches & (self._batches - 1) == 0 and number > 1
 
@@ -182,7 +183,7 @@ class PerExampleGradients:
                 if again:
                     spot[name] = gradients.dense(slice(row, row + 1))[0]
                 if number > 1 and (again or self._way not in self._known or name not in self._proven):
-                    sums[name] = WeightedSum.of(gradients, weights)
+                    sums[name] = WeightedSum.of(gradients, weights())
                 visitor(name, rows, gradients)
 
             losses = self._follow(inputs, targets, deliver)
@@ -191,7 +192,7 @@ class PerExampleGradients:
                 spot.clear()
             new = any(sums[name].size > 0 for name in sums if name not in self._proven)
             if sums and (again or self._way not in self._known or new):
-                self._compare_sums(sums, inputs, targets, weights)
+                self._compare_sums(sums, inputs, targets, weights())
             others = self._write_out(inputs, targets, visitor)
         return others if losses is None else losses
 

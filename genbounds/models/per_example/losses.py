@@ -98,7 +98,7 @@ class SingleLosses:
         if not self._loop:
             try:
                 return vmap(of_one, in_dims=([axis for _, axis in held], 0))(parts, y)
-            except (RuntimeError, ValueError, TypeError, NotImplementedError):
+            except (RuntimeError, ValueError, TypeError):
                 self._loop = True
         rows = range(number_of(targets))
         return torch.stack([

@@ -25,15 +25,15 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.information.estimation.family import family
-from genbounds.information.supersamples.ensembles import EnsembleTraining, epoch_orders, initial_network, train_ensemble
 from genbounds.information.supersamples.experiment import draw_supersamples, supersample_experiment
 from genbounds.information.supersamples.masks import draw_masks
 from genbounds.information.supersamples.networks import convolutional, mlp
 from genbounds.models.data import load_data
+from genbounds.models.ensembles import EnsembleTraining, epoch_orders, initial_network, train_ensemble
 from genbounds.models.examples import Data
 from genbounds.models.randomness import stream
+from genbounds.numerics.estimates import UpperLimit
 from genbounds.sweeps import Store, open_executor
 
 #: By name: data, n, label noise, network, training.

@@ -124,8 +124,8 @@ def supersample(
     if record is not None:
         found = Supersamples.load(record)
     else:
-        from genbounds.information.supersamples.ensembles import EnsembleTraining
         from genbounds.information.supersamples.experiment import supersample_experiment
+        from genbounds.models.ensembles import EnsembleTraining
         from genbounds.sweeps import Store, open_executor
 
         settings: dict[str, Any] = {

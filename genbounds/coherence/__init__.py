@@ -4,8 +4,7 @@ Everything in this room is a measurement or an estimate. Nothing here is a bound
 certificate. The names below load their module, and with it torch where it is needed, at their first use only.
 """
 
-from importlib import import_module
-from typing import Any
+from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
     "Alignment": "alignment",
@@ -50,37 +49,4 @@ _HOME: dict[str, str] = {
 }
 
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    """Import the module that holds `name`, once it is asked for.
-
-    Parameters
-    ----------
-    name : str
-        A name of the table above.
-
-    Returns
-    -------
-    object
-        What the module calls by that name.
-
-    Raises
-    ------
-    AttributeError
-        If the table does not have it.
-    """
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names.
-
-    Returns
-    -------
-    list of str
-        The table above.
-    """
-    return sorted(_HOME)
+__getattr__, __dir__ = lazy(__name__, _HOME)

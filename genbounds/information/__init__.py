@@ -42,7 +42,6 @@ from genbounds.information.contraction import (
     gaussian_noise_contraction,
 )
 from genbounds.information.estimation.boxes import box_limits
-from genbounds.information.estimation.estimates import Estimate, UpperLimit
 from genbounds.information.estimation.estimators import gaussian, miller_madow, plug_in
 from genbounds.information.estimation.families import Family, Growth, Row
 from genbounds.information.estimation.family import applicable, family
@@ -88,6 +87,7 @@ from genbounds.information.supersamples.records import Supersamples
 from genbounds.information.trajectories import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
 from genbounds.information.universality import feder_ball, feder_cells, mixture_log_loss, mixture_regret
 from genbounds.information.virtual_noise import neu, wang_mao_descent
+from genbounds.numerics.estimates import Estimate, UpperLimit
 
 __all__ = [
     "Estimate",

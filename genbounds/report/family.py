@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genbounds.certificates.statement import printed, probability
-from genbounds.information.estimation.estimates import Estimate
 from genbounds.information.estimation.families import Family, Row
+from genbounds.numerics.estimates import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

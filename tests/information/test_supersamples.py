@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from genbounds.information.supersamples.ensembles import EnsembleTraining, train_ensemble
 from genbounds.information.supersamples.experiment import draw_supersamples, supersample_experiment
 from genbounds.information.supersamples.masks import draw_masks
 from genbounds.information.supersamples.networks import mlp
 from genbounds.information.supersamples.records import Supersamples
 from genbounds.models.data import load_data
+from genbounds.models.ensembles import EnsembleTraining, train_ensemble
 from genbounds.models.randomness import stream
 from genbounds.sweeps import Store, TaskError, open_executor
 
@@ -240,7 +240,7 @@ def test_a_training_that_diverged_is_no_prediction(data, functions):
 PROGRAM = """
 import sys
 import numpy as np
-from genbounds.information.supersamples.ensembles import EnsembleTraining
+from genbounds.models.ensembles import EnsembleTraining
 from genbounds.information.supersamples.experiment import supersample_experiment
 from genbounds.sweeps import Store
 

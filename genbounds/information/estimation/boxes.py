@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES, CoinDivergence
-from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.numerics.binomial import binomial_lower, binomial_upper
 from genbounds.numerics.checks import confidence, count
+from genbounds.numerics.estimates import UpperLimit
 from genbounds.numerics.rounding import round_up
 
 __all__ = ["box_limits", "corners", "log_level"]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
-from genbounds.information.estimation.estimates import Estimate
 from genbounds.numerics.checks import Float64, count, unit_interval
 from genbounds.numerics.discrete_information import mutual_information
+from genbounds.numerics.estimates import Estimate
 
 __all__ = ["gaussian", "miller_madow", "plug_in"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from genbounds.information.estimation.estimates import Estimate, UpperLimit
 from genbounds.information.estimation.limits import Design
+from genbounds.numerics.estimates import Estimate, UpperLimit
 
 __all__ = ["Family", "Growth", "Row"]
 

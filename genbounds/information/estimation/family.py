@@ -19,12 +19,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.information.estimation.estimates import Estimate, UpperLimit
 from genbounds.information.estimation.estimators import normal_interval
 from genbounds.information.estimation.families import Family, Growth, Row
 from genbounds.information.estimation.limits import Design, mean_limit, population_gap_limit, population_risk_limit
 from genbounds.information.estimation.observations import INFORMATIONS, Observations, observe
 from genbounds.numerics.checks import confidence, count
+from genbounds.numerics.estimates import Estimate, UpperLimit
 from genbounds.numerics.rounding import mean_up
 from genbounds.theorems import Free, Theorem, catalogue
 from genbounds.theorems.quantities import GAP, RISK, SUPERSAMPLE_GAP, SUPERSAMPLE_RISK

@@ -40,10 +40,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from genbounds.information.estimation.boxes import box_limits, log_level
 from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.numerics.betting import betting_upper
 from genbounds.numerics.binary_kl import kl_upper
 from genbounds.numerics.checks import confidence, count, unit_interval
+from genbounds.numerics.estimates import UpperLimit
 from genbounds.numerics.rounding import round_up
 
 __all__ = [

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from genbounds.information.estimation.boxes import corners, log_level
 from genbounds.information.estimation.coin_divergences import COIN_DIVERGENCES
-from genbounds.information.estimation.estimates import UpperLimit
 from genbounds.information.estimation.limits import Design, units
 from genbounds.numerics.betting import betting_upper
 from genbounds.numerics.discrete_information import mutual_information
+from genbounds.numerics.estimates import UpperLimit
 from genbounds.numerics.rounding import round_up
 
 __all__ = ["membership_information", "membership_limits", "pooled_laws"]

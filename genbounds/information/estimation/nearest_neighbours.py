@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
-from genbounds.information.estimation.estimates import Estimate
 from genbounds.information.estimation.estimators import normal_interval, sample_table
 from genbounds.numerics.checks import count, unit_interval
+from genbounds.numerics.estimates import Estimate
 
 __all__ = ["nearest_neighbours"]
 

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from genbounds.information.estimation.estimates import Estimate
 from genbounds.information.langevin.noise_check import NoiseCheck, NoiseError
 from genbounds.information.langevin.trajectory_records import TrajectoryRecord, trajectory_estimates, trajectory_table
 from genbounds.models.guards import infer_device_and_dtype
@@ -17,6 +16,7 @@ from genbounds.models.per_example.chunked import ChunkedGradients, GradientMomen
 from genbounds.models.per_example.evaluation import Loss
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, nonnegative, positive
+from genbounds.numerics.estimates import Estimate
 
 __all__ = ["TrajectoryMeter"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from genbounds.information.estimation.estimates import Estimate
 from genbounds.information.trajectories import haghifam_langevin, li_luo_qiao, negrea, pensia, wang_gao_calmon
+from genbounds.numerics.estimates import Estimate
 from genbounds.theorems import get
 
 __all__ = ["TrajectoryRecord", "trajectory_estimates", "trajectory_table"]

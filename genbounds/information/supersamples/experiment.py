@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from genbounds.information.estimation.limits import Design
-from genbounds.information.supersamples.ensembles import EnsembleTraining
 from genbounds.information.supersamples.masks import draw_masks, generator
 from genbounds.information.supersamples.records import Supersamples
 from genbounds.information.supersamples.trainings import DTYPES
 from genbounds.models.data import load_data
+from genbounds.models.ensembles import EnsembleTraining
 from genbounds.models.examples import Data
 from genbounds.models.factory import load_factory
 from genbounds.models.progress import track

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genbounds.information.supersamples.ensembles import EnsembleTraining, one_thread, seeded, train_ensemble
+from genbounds.models.ensembles import EnsembleTraining, one_thread, seeded, train_ensemble
 from genbounds.models.factory import build_model, call_factory, load_factory
 from genbounds.models.randomness import stream
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.information.supersamples import ensembles
-from genbounds.information.supersamples.ensembles import (
+from genbounds.information.supersamples.networks import convolutional, mlp
+from genbounds.models import ensembles
+from genbounds.models.ensembles import (
     EnsembleTraining,
     epoch_orders,
     initial_network,
@@ -16,7 +17,6 @@ from genbounds.information.supersamples.ensembles import (
     seeded,
     train_ensemble,
 )
-from genbounds.information.supersamples.networks import convolutional, mlp
 
 
 def alone(build, inputs, targets, members, seed, training):

@@ -1,0 +1,8 @@
+"""How much information generalising takes beyond the data: exact where it can be known, and estimated where not."""
+
+from genbounds.lazy import lazy
+
+_HOME: dict[str, str] = {}
+
+__all__ = sorted(_HOME)
+__getattr__, __dir__ = lazy(__name__, _HOME)

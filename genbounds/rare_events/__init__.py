@@ -1,0 +1,14 @@
+"""The probability that a loss is small, where counting would never see it: exact where it can be known, or sampled.
+
+Everything is a curve over levels of the loss, of -ln P(loss <= level) in nats, with its interval.
+"""
+
+from genbounds.lazy import lazy
+
+_HOME = {
+    "ConditionalTail": "curves",
+    "TailCurve": "curves",
+}
+
+__all__ = sorted(_HOME)
+__getattr__, __dir__ = lazy(__name__, _HOME)

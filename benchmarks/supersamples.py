@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from genbounds.information.estimation.family import family
 from genbounds.information.supersamples.experiment import draw_supersamples, supersample_experiment
 from genbounds.information.supersamples.masks import draw_masks
-from genbounds.information.supersamples.networks import convolutional, mlp
 from genbounds.models.data import load_data
 from genbounds.models.ensembles import EnsembleTraining, epoch_orders, initial_network, train_ensemble
 from genbounds.models.examples import Data
+from genbounds.models.networks import convolutional, mlp
 from genbounds.models.randomness import stream
 from genbounds.numerics.estimates import UpperLimit
 from genbounds.sweeps import Store, open_executor
@@ -146,7 +146,7 @@ def main() -> None:
                 masks=arguments.masks,
                 classes=[4, 9],
                 label_noise=noise,
-                network=None if network is None else f"genbounds.information.supersamples.networks:{network}",
+                network=None if network is None else f"genbounds.models.networks:{network}",
                 training=training,
                 seed=arguments.seed,
                 store=Store(arguments.folder / "store"),

@@ -81,7 +81,7 @@ def test_a_function_and_noise(run, blobs, tmp_path):
         (("--masks", "5"), "masks must be even"),
         (("--classes", "0", "7"), "classes must be two or more of [0, 1]"),
         (("--label-noise", "1"), "label_noise must be in [0, 1)"),
-        (("--model", "genbounds.information.supersamples.networks:nothing"), "no 'nothing' there"),
+        (("--model", "genbounds.models.networks:nothing"), "no 'nothing' there"),
         (("--train", "math:gcd"), "network and training must be left out"),
         (("--epochs", "0"), "epochs must be at least 1"),
         (("--learning-rate", "-1"), "learning_rate must be positive"),

@@ -16,10 +16,10 @@ import torch
 
 from genbounds.information.supersamples.experiment import draw_supersamples, supersample_experiment
 from genbounds.information.supersamples.masks import draw_masks
-from genbounds.information.supersamples.networks import mlp
 from genbounds.information.supersamples.records import Supersamples
 from genbounds.models.data import load_data
 from genbounds.models.ensembles import EnsembleTraining, train_ensemble
+from genbounds.models.networks import mlp
 from genbounds.models.randomness import stream
 from genbounds.sweeps import Store, TaskError, open_executor
 
@@ -326,9 +326,9 @@ def test_a_function_that_changed_is_run_again(data, functions, tmp_path):
         ({"label_noise": 1.0}, r"label_noise must be in \[0, 1\)"),
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
         ({"network": "no_colon"}, "factory must be"),
-        ({"network": "genbounds.information.supersamples.networks:nothing"}, "no 'nothing' there"),
+        ({"network": "genbounds.models.networks:nothing"}, "no 'nothing' there"),
         (
-            {"network": "genbounds.information.supersamples.networks:mlp", "arguments": {"x": {1}}},
+            {"network": "genbounds.models.networks:mlp", "arguments": {"x": {1}}},
             "argument 'arguments' must be a JSON",
         ),
         ({"function": "math:gcd"}, "network and training must be left out with a function"),

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.information.supersamples.networks import convolutional, mlp
 from genbounds.models import ensembles
 from genbounds.models.ensembles import (
     EnsembleTraining,
@@ -17,6 +16,7 @@ from genbounds.models.ensembles import (
     seeded,
     train_ensemble,
 )
+from genbounds.models.networks import convolutional, mlp
 
 
 def alone(build, inputs, targets, members, seed, training):

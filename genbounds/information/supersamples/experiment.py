@@ -28,7 +28,7 @@ from genbounds.version import __version__
 __all__ = ["MLP", "draw_supersamples", "supersample_experiment"]
 
 #: The network that is trained if none is named; it fits inputs of any shape.
-MLP = "genbounds.information.supersamples.networks:mlp"
+MLP = "genbounds.models.networks:mlp"
 
 
 def draw_supersamples(
@@ -143,7 +143,7 @@ def supersample_experiment(
         Probability with which a label is replaced by another.
     network : str, optional
         What builds the network, as ``package.module:callable``; the networks of a task are trained at once. By default
-        a fully connected one, `genbounds.information.supersamples.networks.mlp`, that fits the data.
+        a fully connected one, `genbounds.models.networks.mlp`, that fits the data.
     function : str, optional
         Instead of a network: a function, named in the same way, that trains one model. It is called with inputs
         (n, ...), targets (n,), ``seed`` (below 2^32), ``device``, ``dtype`` and the arguments, and returns a

@@ -2,7 +2,9 @@
 
 from genbounds.lazy import lazy
 
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "NetworkPrior": "networks",
+}
 
 __all__ = sorted(_HOME)
 __getattr__, __dir__ = lazy(__name__, _HOME)

@@ -63,6 +63,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "renyi": (lambda x: x >= 0, "at least 0"),
     "mutual_information": (lambda x: x >= 0, "at least 0"),
     "leakage": (lambda x: x >= 0, "at least 0"),
+    "information": (lambda x: x >= 0, "at least 0"),
     "train_risk": (lambda x: 0 <= x <= 1, "in [0, 1]"),
     "supersample_kl": (lambda x: x >= 0, "at least 0"),
     "sibson": (lambda x: x >= 0, "at least 0"),

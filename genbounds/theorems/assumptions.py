@@ -51,6 +51,11 @@ class Assumption(Enum):
         "The pseudo-random generator stands for ideal randomness, and the network as evaluated in floating point is "
         "the predictor that the claim is about."
     )
+    POSTERIOR_FITS_SAMPLE = "Every predictor that the posterior can draw has loss 0 on each of the n examples."
+    DRAWN_FROM_CONDITIONAL_PRIOR = (
+        "The predictor was drawn from the prior conditioned on the stated set of predictors, exactly, and each of that "
+        "set has loss 0 on each of the n examples."
+    )
     STATE_INDEPENDENT_OF_SAMPLE = (
         "Buffers, normalisation statistics and the preprocessing of inputs did not see the n examples, and no random "
         "augmentation acts on them."

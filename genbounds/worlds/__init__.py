@@ -67,6 +67,7 @@ from genbounds.worlds.output_gaps import output_gap_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
+from genbounds.worlds.realisable import conditional_draw_attack, fitting_posteriors_attack, own_regions
 from genbounds.worlds.samples import Learning
 from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
 from genbounds.worlds.subsamples import subsample_attack
@@ -112,12 +113,14 @@ __all__ = [
     "coin_problem",
     "coins",
     "composed_attack",
+    "conditional_draw_attack",
     "constant",
     "copying_problem",
     "cosine_stiffness",
     "count_vectors",
     "erm",
     "first_erm",
+    "fitting_posteriors_attack",
     "flipped_bit",
     "forgetting_problem",
     "fresh_draws_attack",
@@ -138,6 +141,7 @@ __all__ = [
     "network_problem",
     "opposed_pairs",
     "output_gap_attack",
+    "own_regions",
     "path_problem",
     "points_problem",
     "poisson_binomial_law",

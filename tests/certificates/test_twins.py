@@ -54,6 +54,7 @@ ARGUMENTS = {
     "width": st.integers(2, 10**4),
     "mutual_information": st.floats(0, 1e4) | st.sampled_from([0.0, 1e-9]),
     "leakage": st.floats(0, 1e5) | st.just(0.0),
+    "information": st.floats(0, 1e5) | st.just(0.0),
     "train_risk": RISKS,
     "supersample_kl": st.floats(0, 1e5) | st.sampled_from([0.0, 1e-9]),
     "sibson": st.floats(0, 1e5) | st.just(0.0),

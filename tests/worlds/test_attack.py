@@ -27,6 +27,8 @@ SHARP = {
     "pac_bayes.monte_carlo_kl",
     "pac_bayes.occam_binomial",
     "pac_bayes.occam_kl",
+    "pac_bayes.realisable",
+    "pac_bayes.realisable_draw",
     "pac_bayes.test_set_kl",
     "pac_bayes.token_level_kl",
 }

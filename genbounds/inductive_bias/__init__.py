@@ -4,6 +4,8 @@ from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
     "NetworkPrior": "networks",
+    "lempel_ziv_bits": "simplicity.lempel_ziv",
+    "lempel_ziv_words": "simplicity.lempel_ziv",
 }
 
 __all__ = sorted(_HOME)

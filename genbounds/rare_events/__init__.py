@@ -6,8 +6,10 @@ Everything is a curve over levels of the loss, of -ln P(loss <= level) in nats, 
 from genbounds.lazy import lazy
 
 _HOME = {
+    "QuadraticForm": "quadratic.forms",
     "ConditionalTail": "curves",
     "TailCurve": "curves",
+    "quadratic_tail": "quadratic.tails",
 }
 
 __all__ = sorted(_HOME)

@@ -1,0 +1,332 @@
+r"""Quadratic forms of Gaussian variables: ``Q = offset + sum_i w_i (z_i + d_i)^2`` with independent z_i ~ N(0, 1).
+
+Every mean square ``||r||^2 / n`` of a Gaussian vector r ~ N(m, S) is one: with eigenpairs (l_i, v_i) of S,
+
+    ``w_i = l_i / n``,  ``d_i = v_i . m / sqrt(l_i)``  for l_i > 0,   ``offset = sum (v_i . m)^2 / n``  over the rest.
+
+The offset is the *floor*: what no draw of r can take away. P(Q <= eps) is zero at and below it.
+
+**Which eigenvalues are zero cannot be read off rounded numbers.** An eigenvalue of the size of round-off, taken for
+positive, turns a floor into a huge finite shift and infinity into a large finite number; a true one, taken for zero,
+does the reverse. So the decision has a stated tolerance, and what it leaves open is kept: `offset_error` is what
+directions that were counted as constant could move Q by. Levels nearer to the offset than that are not decided. The way
+to leave nothing open is a factor A with S = A A^T: its singular values are the roots of the eigenvalues, so that
+directions down to 1e-30 of the largest variance are told from zero instead of 1e-14.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+
+from genbounds.numerics.checks import Float64, count, finite, nonnegative, positive
+
+__all__ = ["QuadraticForm"]
+
+#: Rounding of float64, the relative distance of neighbouring numbers.
+_UNIT = 2.0**-52
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticForm:
+    """The law of ``offset + sum_i w_i (z_i + d_i)^2`` for independent standard normal z_i.
+
+    Parameters
+    ----------
+    weights : array_like, shape (n,)
+        w_i > 0. None of them: Q is the constant `offset`.
+    shifts : array_like, shape (n,) or ()
+        d_i in standard deviations of z_i; zero for a central form.
+    offset : float
+        Constant added: the smallest value that Q can come near to.
+    offset_error : float
+        How far the offset may be off because of rounding, >= 0. Zero where the form is given rather than computed.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not positive, a number is not finite, or the lengths differ.
+
+    Examples
+    --------
+    >>> form = QuadraticForm([1.0, 0.5], [0.0, 2.0], 0.1)
+    >>> float(form.mean), float(form.variance)
+    (3.6, 6.5)
+    """
+
+    weights: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    offset: float = 0.0
+    offset_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = positive("weights", self.weights, "Put directions without variance into the offset.")
+        shifts = finite("shifts", self.shifts)
+        if weights.ndim != 1 or shifts.shape not in {(), weights.shape}:
+            raise ValueError(f"weights and shifts must be lists of one length, got {weights.shape} and {shifts.shape}.")
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "shifts", np.broadcast_to(shifts, weights.shape))
+        object.__setattr__(self, "offset", float(finite("offset", self.offset)))
+        error = nonnegative("offset_error", finite("offset_error", self.offset_error))
+        object.__setattr__(self, "offset_error", float(error))
+
+    @classmethod
+    def from_gaussian(
+        cls,
+        mean: ArrayLike,
+        covariance: ArrayLike,
+        *,
+        output_weights: ArrayLike | None = None,
+        tolerance: float | None = None,
+    ) -> Self:
+        """Return the law of the mean square of r ~ N(mean, covariance).
+
+        Parameters
+        ----------
+        mean : array_like, shape (n,)
+            Mean of r, such as prediction minus label.
+        covariance : array_like, shape (n, n)
+            Its covariance, symmetric and positive semi-definite up to the tolerance.
+        output_weights : array_like, shape (n,) or (), optional
+            v_j >= 0 in ``Q = sum_j v_j r_j^2``; 1 / n each by default, which is the mean square.
+        tolerance : float, optional
+            Eigenvalues up to this fraction of the largest count as zero; n times the rounding of float64 by default.
+            A covariance that is a difference of larger matrices, as after conditioning, carries their rounding: pass
+            that, or pass a factor to `from_factor`.
+
+        Returns
+        -------
+        QuadraticForm
+            Its weights are ascending.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, the matrix is not symmetric, or it has an eigenvalue below zero by more than the
+            tolerance.
+
+        Examples
+        --------
+        Two outputs that always move together have a floor:
+
+        >>> form = QuadraticForm.from_gaussian([1.0, 0.0], [[1.0, 1.0], [1.0, 1.0]])
+        >>> len(form.weights), round(form.offset, 12)
+        (1, 0.25)
+        """
+        middle, root = _scaled_mean(mean, output_weights)
+        n = len(middle)
+        matrix = finite("covariance", covariance)
+        if matrix.shape != (n, n):
+            raise ValueError(f"covariance must have shape {(n, n)}, got {matrix.shape}. One row for each output.")
+        matrix = matrix * root * root[:, None]
+        share = n * _UNIT if tolerance is None else float(nonnegative("tolerance", finite("tolerance", tolerance)))
+        asymmetry, size = np.abs(matrix - matrix.T).max(initial=0.0), np.abs(matrix).max(initial=0.0)
+        if asymmetry > max(share, n * _UNIT) * size:
+            raise ValueError(f"covariance must be symmetric, got a difference of {asymmetry:.3g}. Pass (S + S.T) / 2.")
+        eigenvalues, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+        limit = share * max(eigenvalues[-1], 0.0)
+        if eigenvalues[0] < -limit:
+            raise ValueError(
+                f"covariance must be positive semi-definite, got an eigenvalue of {eigenvalues[0]:.3g} beside "
+                f"{eigenvalues[-1]:.3g}. Pass a factor to from_factor, or the rounding it carries as tolerance."
+            )
+        return cls._from_spectrum(eigenvalues, vectors, limit, middle)
+
+    @classmethod
+    def from_factor(cls, mean: ArrayLike, factor: ArrayLike, *, output_weights: ArrayLike | None = None) -> Self:
+        """Return the law of the mean square of r = mean + factor z with standard normal z.
+
+        Parameters
+        ----------
+        mean : array_like, shape (n,)
+            Mean of r.
+        factor : array_like, shape (n, k)
+            A, with covariance A A^T. Singular values up to max(n, k) times the rounding of float64 times the largest
+            count as zero.
+        output_weights : array_like, shape (n,) or (), optional
+            v_j >= 0 in ``Q = sum_j v_j r_j^2``; 1 / n each by default.
+
+        Returns
+        -------
+        QuadraticForm
+            Its weights are descending.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit or a number is not finite.
+        """
+        middle, root = _scaled_mean(mean, output_weights)
+        matrix = finite("factor", factor)
+        if matrix.ndim != 2 or len(matrix) != len(middle):
+            raise ValueError(f"factor must have shape ({len(middle)}, k), got {matrix.shape}. One row for each output.")
+        vectors, values, _ = np.linalg.svd(matrix * root[:, None], full_matrices=False)
+        limit = max(matrix.shape) * _UNIT * values.max(initial=0.0)
+        return cls._from_spectrum(values**2, vectors, limit**2, middle)
+
+    @classmethod
+    def _from_spectrum(
+        cls,
+        eigenvalues: NDArray[np.float64],
+        vectors: NDArray[np.float64],
+        limit: float,
+        mean: NDArray[np.float64],
+    ) -> Self:
+        """Return the form of ||r||^2; eigenvalues up to `limit` are zero, and so are directions without a vector."""
+        kept = eigenvalues > limit
+        axes = vectors[:, kept]
+        along = axes.T @ mean
+        rest = mean - axes @ along
+        rest -= axes @ (axes.T @ rest)  # once more: what is left may be far smaller than the mean
+        hidden = len(mean) - int(kept.sum())
+        rounding = 4 * _UNIT * math.sqrt(len(mean)) * float(np.linalg.norm(mean))
+        swing = math.sqrt(hidden * limit) + (rounding if hidden else 0.0)  # of ||rest||
+        floor = float(np.linalg.norm(rest)) if hidden else 0.0
+        return cls(eigenvalues[kept], along / np.sqrt(eigenvalues[kept]), floor**2, 2 * floor * swing + swing**2)
+
+    @property
+    def mean(self) -> np.float64:
+        """The expectation of Q.
+
+        Returns
+        -------
+        float64
+            ``offset + sum w (1 + d^2)``.
+        """
+        return self.cumulant(1)
+
+    @property
+    def variance(self) -> np.float64:
+        """The variance of Q.
+
+        Returns
+        -------
+        float64
+            ``2 sum w^2 (1 + 2 d^2)``.
+        """
+        return self.cumulant(2)
+
+    def cumulant(self, order: int) -> np.float64:
+        """Return the cumulant of an order.
+
+        Parameters
+        ----------
+        order : int
+            At least 1: mean, variance, third central moment, and so on.
+
+        Returns
+        -------
+        float64
+            ``2^(k-1) (k-1)! sum w^k (1 + k d^2)``, and the offset for k = 1.
+
+        Raises
+        ------
+        ValueError
+            If the order is below 1.
+        """
+        k = float(count("order", order))
+        total = (self.weights**k * (1 + k * self.shifts**2)).sum()
+        return np.exp((k - 1) * math.log(2) + gammaln(k)) * total + (self.offset if k == 1 else 0.0)
+
+    def cumulant_generating(self, s: ArrayLike) -> tuple[Float64, Float64, Float64]:
+        """Return ``K(s) = ln E exp(s Q)`` and its first two derivatives.
+
+        Parameters
+        ----------
+        s : array_like
+            Below ``1 / (2 max w)``, where the expectation is finite.
+
+        Returns
+        -------
+        value, first, second : float or ndarray, each of the shape of s
+            K, K' (the mean of Q under the tilt exp(s Q)) and K'' (its variance there).
+
+        Raises
+        ------
+        ValueError
+            If an s is too large.
+        """
+        points = finite("s", s)
+        w, d2 = self.weights, self.shifts**2
+        a = 1 - 2 * w * points[..., None]
+        if (a <= 0).any():
+            raise ValueError(f"s must be below {0.5 / w.max()}, got {points.max()}. Above it E exp(sQ) is infinite.")
+        value = self.offset * points + (w * d2 * points[..., None] / a - np.log(a) / 2).sum(-1)
+        first = self.offset + (w / a * (1 + d2 / a)).sum(-1)
+        return value, first, (2 * (w / a) ** 2 * (1 + 2 * d2 / a)).sum(-1)
+
+    def __add__(self, other: "QuadraticForm") -> "QuadraticForm":
+        """Return the law of the sum of two independent forms.
+
+        Parameters
+        ----------
+        other : QuadraticForm
+            The second summand.
+
+        Returns
+        -------
+        QuadraticForm
+            Both lists of weights, offsets added.
+        """
+        return QuadraticForm(
+            np.concatenate([self.weights, other.weights]),
+            np.concatenate([self.shifts, other.shifts]),
+            self.offset + other.offset,
+            self.offset_error + other.offset_error,
+        )
+
+    def scaled(self, scale: float) -> "QuadraticForm":
+        """Return the law of `scale` times Q.
+
+        Parameters
+        ----------
+        scale : float
+            Positive.
+
+        Returns
+        -------
+        QuadraticForm
+            Weights, offset and its error times `scale`.
+
+        Raises
+        ------
+        ValueError
+            If the scale is not positive.
+        """
+        by = float(positive("scale", scale))
+        return QuadraticForm(self.weights * by, self.shifts, self.offset * by, self.offset_error * by)
+
+    def draw(self, samples: int, generator: np.random.Generator) -> NDArray[np.float64]:
+        """Draw independent values of Q.
+
+        Parameters
+        ----------
+        samples : int
+            How many.
+        generator : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        ndarray, shape (samples,)
+            Values; memory stays bounded for any number of weights.
+        """
+        squares = np.empty(samples)
+        block = max(1, 2**20 // max(len(self.weights), 1))
+        for start in range(0, samples, block):
+            part = squares[start : start + block]
+            part[:] = (generator.standard_normal((len(part), len(self.weights))) + self.shifts) ** 2 @ self.weights
+        return squares + self.offset
+
+
+def _scaled_mean(mean: ArrayLike, output_weights: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the roots of the outputs' weights, such that Q is the squared norm of root * r."""
+    middle = finite("mean", mean)
+    if middle.ndim != 1 or not middle.size:
+        raise ValueError(f"mean must be a list of at least one output, got shape {middle.shape}. Flatten the outputs.")
+    share = 1 / len(middle) if output_weights is None else nonnegative("output_weights", output_weights)
+    root = np.sqrt(np.broadcast_to(finite("output_weights", share), middle.shape))
+    return middle * root, root

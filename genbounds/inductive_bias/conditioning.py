@@ -1,0 +1,121 @@
+"""What is left of a Gaussian linear function after it is known to fit some examples."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from genbounds.inductive_bias.gaussian import GaussianHypotheses
+from genbounds.numerics.checks import finite, nonnegative
+
+__all__ = ["condition"]
+
+#: Training targets are reached if what is left of them is below this, relative to their norm.
+_REACHED = 1e-6
+#: Relative rounding of the weakest training equation from which on a warning is due.
+_ROUGH = 1e-6
+
+
+def condition(
+    features: NDArray[np.float64],
+    targets: ArrayLike,
+    given: ArrayLike | None,
+    noise: float,
+    cut: float,
+    *,
+    squared: bool = False,
+) -> GaussianHypotheses:
+    """Return the law of the residuals of F w, w ~ N(0, I), outside of the given examples.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, p)
+        F, a row for each example.
+    targets : array_like, shape (n,) or (n, k)
+        Targets; each output has weights of its own.
+    given : array_like of int or None
+        Examples that are fit.
+    noise : float
+        Standard deviation of Gaussian noise on their targets; 0: they are fit exactly.
+    cut : float
+        Singular values up to this are rounding, and count as 0.
+    squared : bool
+        Whether F is the root of a matrix, so that the rounding is that of squares of singular values.
+
+    Returns
+    -------
+    GaussianHypotheses
+        The law of the remaining examples, in their order; with a warning where the fit solves equations of which
+        rounding leaves few digits.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is not finite or out of range, or no function fits the given examples exactly.
+
+    Examples
+    --------
+    >>> law = condition(np.eye(2), [1.0, 2.0], [0], 0.0, 1e-12)
+    >>> law.mean.tolist(), law.mean_loss  # the second weight is free
+    ([[-2.0]], 5.0)
+    """
+    y = finite("targets", targets, "Leave out targets that are not numbers.")
+    y = y[:, None] if y.ndim == 1 else y
+    if y.ndim != 2 or len(y) != len(features) or not y.size:
+        raise ValueError(
+            f"targets must be of shape (n,) or (n, k) for n = {len(features)} examples, got {np.shape(targets)}. "
+            "Write classes as one-hot vectors, and give each example one row."
+        )
+    sigma = float(nonnegative("noise", noise))
+    if features.shape[1] > len(features):  # a rotation of the weights leaves as many features as examples
+        features = np.asarray(np.linalg.qr(features.T, mode="r")).T
+    known = _indices(given, len(features))
+    rest = np.setdiff1d(np.arange(len(features)), known)
+    if not len(rest):
+        raise ValueError(f"given must leave at least one example, got all {len(features)}. Leave out some.")
+    if not len(known):
+        return GaussianHypotheses(-y[rest], features[rest], cut)
+
+    left, singular, right = np.linalg.svd(features[known], full_matrices=True)
+    spread = np.zeros(len(right))  # singular values of the given examples along all directions of the weights
+    spread[: len(singular)] = singular
+    seen = spread > cut
+    along = (left.T @ y[known])[: seen.sum()]
+    if sigma == 0:
+        missed = float(np.linalg.norm(y[known] - left[:, : seen.sum()] @ along))
+        if missed > _REACHED * float(np.linalg.norm(y[known])):
+            raise ValueError(
+                f"targets of the given examples must be reached by some function, got a distance of {missed:.3g} from "
+                f"all that {len(known)} examples with {seen.sum()} independent equations allow. Give noise > 0, or "
+                "fewer examples."
+            )
+    weights = right[seen].T @ (along * (spread[seen] / (np.square(spread[seen]) + sigma**2))[:, None])
+    shrunk = np.where(seen, sigma / np.hypot(sigma, np.where(seen, spread, 1.0)), 1.0)
+    varying = shrunk > 0
+    how = f"with noise of standard deviation {sigma:g}" if sigma else "exactly"
+    rounding = cut / float(np.hypot(spread[seen].min(initial=np.inf), sigma))
+    rounding = rounding**2 if squared else rounding
+    rough = (
+        f"The weakest of the equations that a fit solves is known to a relative {rounding:.0e} only, and the mean "
+        "residuals may be as uncertain. Give noise, or fewer or more distinct examples."
+    )
+    return GaussianHypotheses(
+        features[rest] @ weights - y[rest],
+        features[rest] @ (right[varying].T * shrunk[varying]),
+        cut,
+        condition=f"{len(known)} examples are fit {how}",
+        warnings=(rough,) if rounding > _ROUGH else (),
+    )
+
+
+def _indices(given: ArrayLike | None, number: int) -> NDArray[np.int64]:
+    index = np.asarray([] if given is None else given)
+    if not index.size:
+        return np.zeros(0, dtype=np.int64)
+    if index.ndim != 1 or index.dtype.kind not in "iu" or len(np.unique(index)) < len(index):
+        raise ValueError(
+            f"given must list different integers, got {index.dtype} of shape {index.shape}. Turn a mask into indices "
+            "by numpy.flatnonzero."
+        )
+    outside = (index < 0) | (index >= number)
+    if outside.any():
+        raise ValueError(f"given must be indices in [0, {number}), got {index[outside][0]}. Count from 0.")
+    return index.astype(np.int64)

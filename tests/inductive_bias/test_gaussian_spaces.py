@@ -1,0 +1,326 @@
+"""Gaussian hypothesis spaces: conditioning against other routes, laws in closed form, floors, orderings."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2, ncx2
+
+from genbounds.inductive_bias.gaussian import GaussianHypotheses
+from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses, linear_hypotheses, population_hypotheses
+from genbounds.inductive_bias.kernels import linear_kernel, rbf_kernel
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def covariance(space):
+    return space.factor @ space.factor.T
+
+
+class TestClosedForms:
+    """B-2: weights N(0, s^2 I), a teacher, isotropic inputs, noise of variance sigma^2 on fresh targets."""
+
+    @pytest.mark.parametrize(("dimension", "scale", "noise"), [(1, 1.0, 0.0), (5, 0.7, 0.3), (20, 2.0, 1.0)])
+    def test_the_population_loss_is_a_non_central_chi_squared_variable(self, dimension, scale, noise):
+        teacher = normal(dimension, dimension)
+        space = population_hypotheses(teacher, scale=scale, floor=noise**2)
+        levels = noise**2 + scale**2 * np.array([0.2, 0.5, 1.0, 3.0]) * dimension
+        law = ncx2(dimension, teacher @ teacher / scale**2)
+        curve = space.information(levels)
+        np.testing.assert_allclose(curve.nats, -law.logcdf((levels - noise**2) / scale**2), rtol=1e-9)
+        assert space.floor == noise**2
+        assert space.mean_loss == pytest.approx(noise**2 + teacher @ teacher + scale**2 * dimension)
+        assert curve.kind == "exact"
+        assert curve.confidence == 1
+
+    def test_after_exact_training_equations(self):
+        """Dimension d - m, and the part of the teacher that the equations do not determine."""
+        d, m = 8, 3
+        teacher, x = normal(0, d), normal(1, m, d)
+        q = np.linalg.qr(x.T)[0]
+        offset = teacher - q @ (q.T @ teacher)
+        space = population_hypotheses(teacher, inputs=x, targets=x @ teacher, floor=0.1)
+        levels = np.array([1.0, 3.0, 9.0])
+        np.testing.assert_allclose(
+            space.information(levels).nats, -ncx2(d - m, offset @ offset).logcdf(levels - 0.1), rtol=1e-9
+        )
+        assert space.condition == "3 examples are fit exactly"
+
+    def test_simulated(self):
+        """Monte Carlo over weights, with the loss taken over fresh inputs and not by the formula."""
+        generator = np.random.default_rng(0)
+        teacher, draws = normal(3, 4), 100_000
+        space = population_hypotheses(teacher, scale=1.2, floor=0.09)
+        weights = 1.2 * generator.standard_normal((draws, 4))
+        # Inputs of the cube: E x x^T = I exactly.
+        cube = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4)).reshape(4, -1)
+        losses = np.square((weights - teacher) @ cube).mean(axis=1) + 0.09
+        for level in (2.0, 5.0):
+            p = math.exp(-space.information([level]).nats[0])
+            assert abs((losses <= level).mean() - p) < 4 * math.sqrt(p * (1 - p) / draws)
+
+    def test_prior_of_a_process_on_one_point(self):
+        nats = kernel_hypotheses([[2.0]], [1.0]).information([0.5]).nats[0]
+        interval = [(1 + side * math.sqrt(0.5)) / math.sqrt(2) for side in (-1, 1)]
+        p = (math.erf(interval[1] / math.sqrt(2)) - math.erf(interval[0] / math.sqrt(2))) / 2
+        assert nats == pytest.approx(-math.log(p), rel=1e-10)
+
+
+class TestConditioning:
+    @pytest.mark.parametrize("noise", [0.0, 0.3])
+    def test_the_block_formula_in_high_precision(self, noise):
+        """Of a kernel with condition number 1e8 on the training examples: no digit that matters is lost."""
+        x = np.linspace(0, 1, 9)[:, None]
+        k = rbf_kernel(x, length_scale=0.35)
+        y = np.sin(5 * x[:, 0])
+        train, test = [0, 2, 4, 6, 8], [1, 3, 5, 7]
+        space = kernel_hypotheses(k, y, given=train, noise=noise)
+        with mpmath.workdps(60):
+            full = mpmath.matrix(k.tolist())
+
+            def block(rows, columns):
+                return mpmath.matrix([[full[i, j] for j in columns] for i in rows])
+
+            known = block(train, train) + noise**2 * mpmath.eye(len(train))
+            gain = block(test, train) * mpmath.inverse(known)
+            mean = gain * mpmath.matrix(y[train].tolist()) - mpmath.matrix(y[test].tolist())
+            left = block(test, test) - gain * block(train, test)
+            exact_mean = np.array([[float(value)] for value in mean])
+            exact = np.array([[float(left[i, j]) for j in range(4)] for i in range(4)])
+        np.testing.assert_allclose(space.mean, exact_mean, atol=1e-9)
+        np.testing.assert_allclose(covariance(space), exact, rtol=1e-5, atol=1e-13)
+
+    def test_rejection_sampling_in_two_dimensions(self):
+        """Weights whose training output is close to its target, and what is left of the test loss."""
+        generator = np.random.default_rng(1)
+        x, y = np.array([[1.0, 0.5], [0.3, -1.0]]), np.array([0.8, 0.2])
+        space = linear_hypotheses(x, y, given=[0])
+        outputs = generator.standard_normal((4_000_000, 2)) @ x.T
+        losses = np.square(outputs[np.abs(outputs[:, 0] - y[0]) < 0.01, 1] - y[1])
+        for level in (0.05, 0.5, 2.0):
+            p = math.exp(-space.information([level]).nats[0])
+            assert abs((losses <= level).mean() - p) < 4 * math.sqrt(p * (1 - p) / len(losses))
+
+    @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 9), st.sampled_from([0.0, 0.5]))
+    @settings(deadline=None, max_examples=40)
+    def test_a_linear_model_is_the_process_of_the_linear_kernel(self, seed, m, d, noise):
+        x, w = normal(seed, m + 4, d), normal(seed + 1, d, 2)
+        y = x @ w
+        by_weights = linear_hypotheses(x, y, scale=1.3, given=np.arange(m), noise=noise)
+        by_kernel = kernel_hypotheses(linear_kernel(x, weight_variance=1.69), y, given=np.arange(m), noise=noise)
+        np.testing.assert_allclose(by_weights.mean, by_kernel.mean, atol=1e-5)
+        np.testing.assert_allclose(covariance(by_weights), covariance(by_kernel), atol=1e-5)
+
+    @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(6, 12))
+    @settings(deadline=None, max_examples=25)
+    def test_little_noise_tends_to_none(self, seed, m, d):
+        x, y = normal(seed, m + 3, d), normal(seed + 1, m + 3)
+        exact = linear_hypotheses(x, y, given=np.arange(m))
+        nearly = linear_hypotheses(x, y, given=np.arange(m), noise=1e-6)
+        np.testing.assert_allclose(nearly.mean, exact.mean, atol=1e-6)
+        np.testing.assert_allclose(covariance(nearly), covariance(exact), atol=1e-6)
+
+    def test_much_noise_tends_to_the_prior(self):
+        x, y = normal(0, 9, 5), normal(1, 9)
+        vague = linear_hypotheses(x, y, given=[0, 3, 5], noise=1e9)
+        prior = linear_hypotheses(x[[1, 2, 4, 6, 7, 8]], y[[1, 2, 4, 6, 7, 8]])
+        np.testing.assert_allclose(vague.mean, prior.mean, atol=1e-12)
+        np.testing.assert_allclose(covariance(vague), covariance(prior), rtol=1e-12)
+
+    def test_the_posterior_mean_is_ridge_regression(self):
+        x, y = normal(2, 30, 6), normal(3, 30)
+        space = linear_hypotheses(x, y, scale=0.8, given=np.arange(25), noise=0.4)
+        weights = np.linalg.solve(x[:25].T @ x[:25] + (0.4 / 0.8) ** 2 * np.eye(6), x[:25].T @ y[:25])
+        np.testing.assert_allclose(space.mean[:, 0], x[25:] @ weights - y[25:], rtol=1e-10)
+
+    def test_wide_features_are_reduced_without_a_change(self):
+        """More features than examples: the law stands on inner products only."""
+        x, y = normal(4, 6, 500), normal(5, 6)
+        space = linear_hypotheses(x, y, given=[0, 1], scale=0.1)
+        assert space.factor.shape[1] <= 6
+        k = 0.01 * x @ x.T
+        gain = k[2:, :2] @ np.linalg.inv(k[:2, :2])
+        np.testing.assert_allclose(covariance(space), k[2:, 2:] - gain @ k[:2, 2:], atol=1e-12)
+        np.testing.assert_allclose(space.mean[:, 0], gain @ y[:2] - y[2:], atol=1e-12)
+
+    def test_what_is_given_twice_is_given_once(self):
+        x, y = normal(6, 6, 4), normal(7, 6)
+        x[1], y[1] = x[0], y[0]
+        twice, once = (
+            linear_hypotheses(x, y, given=[0, 1]),
+            linear_hypotheses(np.delete(x, 1, 0), np.delete(y, 1), given=[0]),
+        )
+        np.testing.assert_allclose(twice.mean, once.mean, atol=1e-12)
+        np.testing.assert_allclose(covariance(twice), covariance(once), atol=1e-12)
+
+    def test_a_test_example_that_was_given_has_no_loss(self):
+        x, y = normal(8, 6, 4), normal(9, 6)
+        x[1], y[1] = x[0], y[0]
+        space = kernel_hypotheses(rbf_kernel(x, length_scale=2.0), y, given=[0])
+        assert abs(space.mean[0, 0]) < 1e-7
+        assert np.abs(space.factor[0]).max() < 1e-6
+
+
+class TestFloor:
+    def test_with_as_many_equations_as_weights_nothing_varies(self):
+        """m >= d: a teacher of the class is found, another one leaves its floor."""
+        x, w = normal(0, 12, 4), normal(1, 4)
+        found = linear_hypotheses(x, x @ w, given=np.arange(8))
+        assert found.form.weights.size == 0
+        assert found.floor < 1e-25
+        assert found.information([1e-9]).nats.tolist() == [0.0]
+
+        curved = np.r_[x[:8] @ w, x[8:] @ w + np.square(x[8:, 0])]  # known on the class, unlike it elsewhere
+        outside = linear_hypotheses(x, curved, given=np.arange(8))
+        floor = np.mean(x[8:, 0] ** 4)
+        assert outside.floor == pytest.approx(floor)
+        assert outside.information([0.99 * floor, 1.01 * floor]).nats.tolist() == [math.inf, 0.0]
+
+    def test_a_teacher_outside_of_the_class_is_out_of_reach_below_the_floor(self):
+        """Two weights, five test examples: three directions cannot be fit."""
+        x, y = normal(2, 5, 2), normal(3, 5)
+        space = linear_hypotheses(x, y)
+        q = np.linalg.qr(x)[0]
+        floor = np.square(y - q @ (q.T @ y)).mean()
+        assert space.floor == pytest.approx(floor, rel=1e-12)
+        nats = space.information(floor * np.array([0.9, 0.999, 1.001, 1.1])).nats
+        assert np.isinf(nats[:2]).all()
+        assert (np.diff(nats[2:]) < 0).all()
+        assert np.isfinite(nats[2:]).all()
+
+    def test_scaling_everything_scales_the_floor(self):
+        x, y = normal(4, 6, 3), normal(5, 6)
+        assert linear_hypotheses(1e-9 * x, 1e-9 * y).floor == pytest.approx(1e-18 * linear_hypotheses(x, y).floor)
+
+    def test_an_unresolved_covariance_says_so(self):
+        x = np.linspace(0, 1, 40)[:, None]
+        space = kernel_hypotheses(rbf_kernel(x, length_scale=1.0), np.sin(x[:, 0]))
+        assert any("rank" in warning for warning in space.warnings)
+        assert space.information([0.1]).warnings[-len(space.warnings) :] == space.warnings
+        fine = kernel_hypotheses(rbf_kernel(x, length_scale=0.01), np.sin(x[:, 0]))
+        assert fine.warnings == ()
+        assert fine.floor == 0
+
+    def test_training_equations_at_the_edge_of_rounding_say_so(self):
+        x = np.linspace(0, 1, 9)[:, None]
+        space = kernel_hypotheses(rbf_kernel(x, length_scale=0.6), np.sin(x[:, 0]), given=[0, 1, 2, 3, 4, 5, 6])
+        assert any("weakest" in warning for warning in space.warnings)
+
+
+class TestOrderingsAndInvariances:
+    @given(st.integers(0, 10**6), st.integers(1, 3))
+    @settings(deadline=None, max_examples=20)
+    def test_rotations_of_inputs_and_names_of_outputs_do_not_matter(self, seed, k):
+        x, y = normal(seed, 8, 5), normal(seed + 1, 8, k)
+        rotation = np.linalg.qr(normal(seed + 2, 5, 5))[0]
+        order = np.random.default_rng(seed).permutation(k)
+        base = linear_hypotheses(x, y, given=[0, 1])
+        levels = base.floor + (base.mean_loss - base.floor) * np.array([0.1, 0.5, 1.0])
+        nats = base.information(levels).nats
+        assert (np.diff(nats) < 0).all()
+        for other in (
+            linear_hypotheses(x @ rotation, y, given=[0, 1]),
+            linear_hypotheses(x, y[:, order], given=[1, 0]),
+            linear_hypotheses(np.r_[x[:2], x[2:][::-1]], np.r_[y[:2], y[2:][::-1]], given=[0, 1]),
+        ):
+            np.testing.assert_allclose(other.information(levels).nats, nats, rtol=1e-7)
+
+    def test_several_outputs_are_one_long_output_with_a_block_covariance(self):
+        x, y = normal(0, 7, 4), normal(1, 7, 3)
+        k = rbf_kernel(x, length_scale=1.5)
+        blocks = kernel_hypotheses(k, y, given=[0, 1])
+        whole = kernel_hypotheses(np.kron(np.eye(3), k), y.T.ravel(), given=[0, 1, 7, 8, 14, 15])
+        levels = blocks.mean_loss * np.array([0.01, 0.1, 0.5, 1.0, 2.0])
+        np.testing.assert_allclose(whole.information(levels).nats, blocks.information(levels).nats, rtol=1e-8)
+        assert blocks.factor.shape[0] == 5
+        assert blocks.mean.shape == (5, 3)
+
+    def test_linear_tasks_need_more_information_in_higher_dimension(self):
+        """The paper's ordering: a teacher of unit length, the same level, d = 2, 5, 10, 20, 50."""
+        nats = [
+            population_hypotheses(np.eye(d)[0], scale=1 / math.sqrt(d)).information([0.1]).nats[0]
+            for d in (2, 5, 10, 20, 50)
+        ]
+        assert (np.diff(nats) > 0).all()
+        # The exact law beside it: no wrong ordering of wrong numbers.
+        exact = [-ncx2(d, d).logcdf(0.1 * d) for d in (2, 5, 10, 20)]
+        np.testing.assert_allclose(nats[:4], exact, rtol=1e-8)
+
+    def test_linear_tasks_need_less_information_with_more_training_equations(self):
+        d = 12
+        teacher, x = normal(2, d) / math.sqrt(d), normal(3, d, d)
+        nats = [
+            population_hypotheses(teacher, scale=1.0, inputs=x[:m], targets=x[:m] @ teacher).information([0.05]).nats[0]
+            for m in (1, 4, 8, 11)
+        ]
+        assert (np.diff(nats) < 0).all()
+
+    def test_where_the_chain_rule_is_exact(self):
+        """Train and test outputs that are independent: the information of both is the sum."""
+        k = np.diag([1.0, 2.0, 0.5])
+        y = np.array([0.3, -0.2, 1.0])
+        train = kernel_hypotheses(k[:1, :1], y[:1]).information([0.2]).nats[0]
+        given_fit = kernel_hypotheses(k, y, given=[0]).information([0.4]).nats[0]
+        z = np.random.default_rng(0).standard_normal((1_000_000, 3)) * np.sqrt(k.diagonal()) - y
+        joint = ((z[:, 0] ** 2 <= 0.2) & (np.square(z[:, 1:]).mean(axis=1) <= 0.4)).mean()
+        error = math.sqrt((1 - joint) / joint / len(z))
+        assert abs(train + given_fit + math.log(joint)) < 4 * error
+
+    def test_deep_tails_have_the_slope_of_a_small_ball(self):
+        """B-4: half the number of directions, in ln(1 / level)."""
+        x, y = normal(4, 10, 30), normal(5, 10)
+        space = linear_hypotheses(x, y, given=[0, 1, 2])
+        nats = space.information([1e-12, 1e-10]).nats
+        assert (nats[0] - nats[1]) / math.log(100) == pytest.approx(3.5, rel=1e-6)
+
+    def test_central_case_of_equal_variances(self):
+        space = kernel_hypotheses(np.eye(5), np.zeros(5))
+        levels = np.array([1e-3, 0.1, 1.0])
+        np.testing.assert_allclose(space.information(levels).nats, -chi2(5).logcdf(5 * levels), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: linear_hypotheses([1.0], [1.0]), r"inputs must be of shape \(n, ...\), got \(1,\)"),
+        (lambda: linear_hypotheses([[1.0]], [1.0, 2.0]), "targets must be of shape"),
+        (lambda: linear_hypotheses([[np.inf]], [1.0]), "inputs must be finite"),
+        (lambda: linear_hypotheses([[1.0]], [np.nan]), "targets must be a number"),
+        (lambda: linear_hypotheses([[1.0]], [1.0], scale=0.0), "scale must be positive"),
+        (lambda: linear_hypotheses([[1.0], [1.0]], [1.0, 2.0], given=[0], noise=-1.0), "noise must be non-negative"),
+        (lambda: linear_hypotheses([[1.0]], [1.0], given=[0]), "given must leave at least one example, got all 1"),
+        (lambda: linear_hypotheses([[1.0], [2.0]], [1.0, 2.0], given=[2]), r"given must be indices in \[0, 2\), got 2"),
+        (lambda: linear_hypotheses([[1.0], [2.0]], [1.0, 2.0], given=[True, False]), "given must list different int"),
+        (lambda: linear_hypotheses([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0], given=[1, 1]), "given must list different"),
+        (
+            lambda: linear_hypotheses([[1.0], [1.0], [1.0]], [1.0, 2.0, 3.0], given=[0, 1]),
+            "must be reached by some fun",
+        ),
+        (lambda: kernel_hypotheses([[1.0, 0.0]], [1.0]), r"covariance must be of shape \(n, n\), got \(1, 2\)"),
+        (lambda: kernel_hypotheses([[1.0, 0.5], [0.4, 1.0]], [1.0, 1.0]), "covariance must be symmetric"),
+        (lambda: kernel_hypotheses([[1.0, 2.0], [2.0, 1.0]], [1.0, 1.0]), "covariance must be positive semi-definite"),
+        (lambda: kernel_hypotheses(np.zeros((2, 2)), [1.0, 1.0]), "covariance must be positive semi-definite"),
+        (lambda: kernel_hypotheses(np.ones((3, 3)), [1.0, 2.0, 3.0], given=[0, 1]), "must be reached by some function"),
+        (lambda: population_hypotheses([1.0], inputs=[[1.0]]), "inputs and targets must be given together"),
+        (lambda: population_hypotheses([1.0], floor=-1.0), "floor must be non-negative"),
+        (lambda: population_hypotheses(1.0), r"teacher must be of shape \(d,\)"),
+    ],
+)
+def test_what_has_no_law_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_law_by_hand():
+    """Residuals 1 + z and 3: the mean square is (1 + z)^2 / 2 + 4.5, and the offset."""
+    space = GaussianHypotheses(np.array([[1.0], [3.0]]), np.array([[1.0], [0.0]]), 1e-12, offset=0.25)
+    assert space.floor == pytest.approx(4.75)
+    assert space.mean_loss == pytest.approx(5.75)
+    nats = space.information([4.0, 5.25]).nats
+    assert nats[0] == math.inf
+    assert nats[1] == pytest.approx(-math.log(math.erf(2 / math.sqrt(2)) / 2), rel=1e-9)  # z in (-2, 0)

@@ -10,6 +10,7 @@ _HOME = {
     "ConditionalTail": "curves",
     "TailCurve": "curves",
     "quadratic_tail": "quadratic.tails",
+    "subset_simulation": "subset_simulation",
 }
 
 __all__ = sorted(_HOME)

@@ -9,8 +9,13 @@ _HOME = {
     "QuadraticForm": "quadratic.forms",
     "ConditionalTail": "curves",
     "TailCurve": "curves",
+    "chain_tail": "chains",
+    "counted_conditional_tail": "counting",
+    "counted_tail": "counting",
+    "effective_samples": "chains",
     "quadratic_tail": "quadratic.tails",
     "subset_simulation": "subset_simulation",
+    "split_r_hat": "chains",
 }
 
 __all__ = sorted(_HOME)

@@ -144,7 +144,7 @@ class TailCurve:
             lower = binomial_lower(self.counts, self.samples, math.log(share))
             with np.errstate(divide="ignore"):
                 return UpperLimit(
-                    round_up(-np.log(lower), 2), delta, "Clopper and Pearson's limits, a union over levels"
+                    round_up(-np.log(lower), 4), delta, "Clopper and Pearson's limits, a union over levels"
                 )
         if self.unbiased:
             resolved = np.where(np.isnan(self.nats), np.inf, self.nats)

@@ -3,7 +3,10 @@
 from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
+    "Curvature": "volume.directions",
+    "DirectionLaw": "volume.directions",
     "GaussianHypotheses": "gaussian",
+    "LocalVolume": "volume.local_volume",
     "MeasuredDifficulty": "difficulty.data",
     "NetworkPrior": "networks",
     "TaskDifficulty": "difficulty.formula",
@@ -11,6 +14,7 @@ _HOME: dict[str, str] = {
     "classification_difficulty": "difficulty.tasks",
     "control_difficulty": "difficulty.tasks",
     "convolutional_kernel": "network_kernels",
+    "cost_curvature": "volume.curvature",
     "extrapolated_separation": "difficulty.separation",
     "few_shot_difficulty": "difficulty.tasks",
     "kernel_hypotheses": "gaussian_spaces",
@@ -18,12 +22,14 @@ _HOME: dict[str, str] = {
     "lempel_ziv_words": "simplicity.lempel_ziv",
     "linear_hypotheses": "gaussian_spaces",
     "linear_kernel": "kernels",
+    "local_volume": "volume.local_volume",
     "maximum_likelihood_dimension": "difficulty.dimension",
     "mean_local_dimension": "difficulty.dimension",
     "nearest_neighbours": "difficulty.neighbours",
     "network_kernel": "network_kernels",
     "polynomial_kernel": "kernels",
     "population_hypotheses": "gaussian_spaces",
+    "posterior_directions": "volume.directions",
     "rbf_kernel": "kernels",
     "tangent_kernel": "network_kernels",
     "task_difficulty": "difficulty.data",

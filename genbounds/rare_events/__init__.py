@@ -6,16 +6,18 @@ Everything is a curve over levels of the loss, of -ln P(loss <= level) in nats, 
 from genbounds.lazy import lazy
 
 _HOME = {
-    "QuadraticForm": "quadratic.forms",
     "ConditionalTail": "curves",
+    "LogMean": "log_means",
+    "QuadraticForm": "quadratic.forms",
     "TailCurve": "curves",
     "chain_tail": "chains",
     "counted_conditional_tail": "counting",
     "counted_tail": "counting",
     "effective_samples": "chains",
+    "log_mean": "log_means",
     "quadratic_tail": "quadratic.tails",
-    "subset_simulation": "subset_simulation",
     "split_r_hat": "chains",
+    "subset_simulation": "subset_simulation",
 }
 
 __all__ = sorted(_HOME)

@@ -1,0 +1,1 @@
+"""Volume around a trained network: local volume, local learning coefficient, Laplace evidence."""

@@ -1,0 +1,102 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import genpareto
+
+from genbounds.rare_events.log_means import log_mean, tail_index
+
+
+def log_normal(spread):
+    return lambda rng, n: spread * rng.standard_normal(n) - spread**2 / 2
+
+
+def pareto(k):
+    return lambda rng, n: math.log(1 - k) - k * np.log(rng.random(n))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(-1e6, 1e6), st.floats(0, 0.8), st.integers(0, 10**6))
+def test_a_shift_of_the_logarithms_shifts_the_result(shift, spread, seed):
+    logs = spread * np.random.default_rng(seed).standard_normal(200)
+    plain, moved = log_mean(logs), log_mean(logs + shift)
+    rounding = 1e-9 * (1 + abs(shift))
+    assert plain.value == pytest.approx(math.log(np.exp(logs).mean()), abs=1e-12)
+    assert moved.value - shift == pytest.approx(plain.value, abs=rounding)
+    assert moved.trusted == plain.trusted
+    assert plain.low <= plain.value <= plain.high
+    assert 1 <= plain.effective <= 200 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("law", "fine"),
+    [
+        (log_normal(0.3), True),
+        (log_normal(1.0), True),
+        (log_normal(2.0), None),
+        (log_normal(4.0), False),
+        (pareto(0.2), True),
+        (pareto(0.5), None),
+        (pareto(0.9), False),
+        (lambda rng, n: np.where(rng.random(n) < 0.1, math.log(10.0), -np.inf), True),
+    ],
+)
+def test_intervals_cover_and_the_alarm_is_raised_where_they_would_not(law, fine):
+    rng = np.random.default_rng(5)
+    runs = [log_mean(law(rng, 1000)) for _ in range(400)]
+    covered = np.mean([run.low <= 0 <= run.high for run in runs])
+    trusted = np.mean([run.trusted for run in runs])
+    assert covered > 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400)
+    if fine is not None:
+        assert trusted > 0.93 if fine else trusted < 0.03
+
+
+def test_without_the_alarm_intervals_would_fail():
+    """The delta method on heavy tails: what the index is for."""
+    rng = np.random.default_rng(6)
+    weights = np.exp(4 * rng.standard_normal((400, 1000)) - 8)
+    mean, error = weights.mean(1), weights.std(1) / math.sqrt(1000)
+    assert np.mean(np.abs(np.log(mean)) < 1.96 * error / mean) < 0.5
+
+
+@pytest.mark.parametrize("k", [-0.5, 0.0, 0.3, 0.7, 1.5])
+def test_the_index_is_that_of_the_tail(k):
+    rng = np.random.default_rng(7)
+    found = [tail_index(np.log(genpareto.rvs(k, size=4000, random_state=rng))) for _ in range(40)]
+    assert np.mean(found) == pytest.approx(k, abs=0.08)
+
+
+def test_the_index_agrees_with_maximum_likelihood():
+    rng = np.random.default_rng(8)
+    logs = 1.5 * rng.standard_normal(4000)
+    largest = np.sort(np.exp(logs))[-190:]
+    likely = genpareto.fit(largest[1:] - largest[0], floc=0)[0]
+    assert tail_index(logs) == pytest.approx(likely, abs=0.1)
+
+
+def test_equal_terms_are_exact():
+    same = log_mean(np.full(100, -1234.5))
+    assert (same.value, same.standard_error, same.low, same.high) == (-1234.5, 0.0, -1234.5, -1234.5)
+    assert same.trusted
+    assert same.effective == 100
+
+
+def test_nothing_seen_is_nothing_known():
+    none = log_mean(np.full(100, -np.inf))
+    assert (none.value, none.low, none.high) == (-np.inf, -np.inf, np.inf)
+    assert not none.trusted
+
+
+def test_one_side_holds_whatever_the_tail():
+    """Markov: an unbiased mean is above its expectation by a factor of 20 in at most one run of twenty."""
+    rng = np.random.default_rng(9)
+    runs = [log_mean(pareto(0.95)(rng, 100)) for _ in range(400)]
+    assert np.mean([run.low <= 0 for run in runs]) >= 0.95
+
+
+@pytest.mark.parametrize("terms", [np.zeros(24), np.zeros((25, 1)), [*np.zeros(30), np.nan], [*np.zeros(30), np.inf]])
+def test_what_is_no_sample_is_refused(terms):
+    with pytest.raises(ValueError, match="log_terms must be"):
+        log_mean(terms)

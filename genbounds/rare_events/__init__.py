@@ -17,7 +17,7 @@ _HOME = {
     "log_mean": "log_means",
     "quadratic_tail": "quadratic.tails",
     "split_r_hat": "chains",
-    "subset_simulation": "subset_simulation",
+    "subset_simulation": "subsets",
 }
 
 __all__ = sorted(_HOME)

@@ -15,6 +15,8 @@ _HOME = {
     "counted_tail": "counting",
     "effective_samples": "chains",
     "log_mean": "log_means",
+    "log_mean_lower_limit": "lower_limits",
+    "orthant_log_weights": "orthants",
     "quadratic_tail": "quadratic.tails",
     "split_r_hat": "chains",
     "subset_simulation": "subsets",

@@ -14,13 +14,25 @@ from torch.nn import functional as F
 
 from genbounds.models.randomness import stream
 
-__all__ = ["EnsembleTraining", "epoch_orders", "initial_network", "one_thread", "seeded", "train_ensemble"]
+__all__ = [
+    "DTYPES",
+    "Ensemble",
+    "EnsembleTraining",
+    "epoch_orders",
+    "initial_network",
+    "one_thread",
+    "seeded",
+    "train_ensemble",
+]
 
 #: Stacked weights, stacked buffers and inputs of shape (networks, batch, ...) to scores (networks, batch, classes).
 Forward: TypeAlias = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], Tensor], Tensor]
 
 #: Layers without weights that act on each number, whatever axes stand in front of it.
 _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity)
+
+#: Types of numbers by their names.
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 #: Examples that are predicted at a time.
 _CHUNK = 256
@@ -30,7 +42,7 @@ _GLOBAL_GENERATOR = threading.RLock()
 
 @dataclass(frozen=True)
 class EnsembleTraining:
-    """How each network is trained: cross-entropy on minibatches, in a fresh random order every epoch.
+    """How each network is trained: on minibatches, in a fresh random order every epoch.
 
     Parameters
     ----------
@@ -173,6 +185,154 @@ def epoch_orders(seed: int, n: int, training: EnsembleTraining) -> Iterator[Tens
         yield torch.randperm(n, generator=source) if training.batch_size < n else torch.arange(n)
 
 
+class Ensemble:
+    """Networks of one architecture whose weights are stacked, so that all run at once.
+
+    Parameters
+    ----------
+    build : callable
+        Returns a fresh network, which treats each example by itself and draws nothing while it runs.
+    seeds : sequence of int, length K
+        Seed of the initial weights of each.
+    inputs : Tensor, shape (m, ...)
+        Some examples, on the device and in the dtype of the networks.
+
+    Raises
+    ------
+    ValueError
+        If a network's output for an example depends on the rest of the batch.
+    """
+
+    def __init__(self, build: Callable[[], nn.Module], seeds: Sequence[int], inputs: Tensor) -> None:
+        dtype = inputs.dtype if inputs.is_floating_point() else torch.get_default_dtype()
+        networks = [initial_network(build, seed, dtype).to(inputs.device) for seed in seeds]
+        self._network = networks[0]
+        _require_each_by_itself(self._network, inputs)
+        self._weights, self._buffers = stack_module_state(networks)
+        self._forward = _layers(self._network) or _mapped(self._network)
+
+    def __len__(self) -> int:
+        """Return the number of networks K."""
+        return len(next(iter(self._weights.values())))
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """Stacked weights that require a gradient.
+
+        Returns
+        -------
+        list of Tensor
+            K of each along a first axis.
+        """
+        return [weight for weight in self._weights.values() if weight.requires_grad]
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Run each network on its own batch.
+
+        Parameters
+        ----------
+        batch : Tensor, shape (K, b, ...)
+            Inputs.
+
+        Returns
+        -------
+        Tensor, shape (K, b, ...)
+            Outputs, differentiable in the weights.
+        """
+        return self._forward(self._weights, self._buffers, batch)
+
+    def output_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        """Return the shape of the outputs for one example.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (m, ...)
+            Examples.
+
+        Returns
+        -------
+        tuple of int
+            Without the axes of networks and examples.
+
+        Raises
+        ------
+        ValueError
+            If the networks cannot be mapped, or give no row of outputs for each example.
+        """
+        two = inputs[[0, -1]].expand(len(self), 2, *inputs.shape[1:])
+        name = type(self._network).__name__
+        try:
+            with torch.no_grad():
+                shape = tuple(self(two).shape)
+        except RuntimeError as error:
+            raise ValueError(
+                f"model must be one that torch.func.vmap can run, got {name}: {error} "
+                "Train one network at a time by a function of your own."
+            ) from error
+        if shape[:2] != two.shape[:2]:
+            raise ValueError(
+                f"model must give a row of outputs for each example, got shape {shape[1:]} for two from {name}. "
+                "Keep the first axis."
+            )
+        return shape[2:]
+
+    def predict(self, examples: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Run networks on the same examples, some at a time, without gradients.
+
+        Parameters
+        ----------
+        examples : Tensor, shape (m, ...)
+            Inputs.
+        rows : Tensor of bool or int
+            Which networks; by default all.
+
+        Returns
+        -------
+        Tensor, shape (K, m, ...)
+            Outputs.
+        """
+        with torch.no_grad():
+            weights, buffers = (
+                {name: value[rows] for name, value in each.items()} for each in (self._weights, self._buffers)
+            )
+            chosen = len(next(iter(weights.values())))
+            chunks = [chunk.expand(chosen, *chunk.shape) for chunk in examples.split(_CHUNK)]
+            return torch.cat([self._forward(weights, buffers, chunk) for chunk in chunks], dim=1)
+
+    def train(self, mode: bool = True) -> None:
+        """Set the mode of the networks.
+
+        Parameters
+        ----------
+        mode : bool
+            Training, or evaluation.
+        """
+        self._network.train(mode)
+
+    def keep(self, rows: Tensor, optimiser: torch.optim.Optimizer) -> None:
+        """Go on with some of the networks, and with what their optimiser knows of them.
+
+        Parameters
+        ----------
+        rows : Tensor of bool or int
+            Which.
+        optimiser : torch.optim.Optimizer
+            That of `trained`.
+        """
+        self._buffers = {name: value[rows] for name, value in self._buffers.items()}
+        moved = {}
+        for name, weight in self._weights.items():
+            moved[weight] = self._weights[name] = weight.detach()[rows].requires_grad_(weight.requires_grad)
+        for group in optimiser.param_groups:
+            for weight in group["params"]:
+                state = optimiser.state.pop(weight, {})
+                optimiser.state[moved[weight]] = {
+                    name: value[rows] if isinstance(value, Tensor) and value.shape == weight.shape else value
+                    for name, value in state.items()
+                }
+            group["params"] = [moved[weight] for weight in group["params"]]
+
+
 def train_ensemble(
     build: Callable[[], nn.Module],
     inputs: Tensor,
@@ -182,7 +342,7 @@ def train_ensemble(
     training: EnsembleTraining,
     classes: int,
 ) -> Callable[[Tensor], Tensor]:
-    """Train K networks at once, each on its own examples; up to rounding as if each were trained alone.
+    """Train K networks by cross-entropy at once, each on its own examples; up to rounding as if each were alone.
 
     Parameters
     ----------
@@ -211,32 +371,26 @@ def train_ensemble(
     ValueError
         If the networks cannot be trained together, or have another number of outputs.
     """
-    dtype = inputs.dtype if inputs.is_floating_point() else torch.get_default_dtype()
-    networks = [initial_network(build, seed, dtype).to(inputs.device) for seed in seeds]
-    _require_each_by_itself(networks[0], inputs)
-    weights, buffers = stack_module_state(networks)
-    network = networks[0]
-    forward = _layers(network) or _mapped(network)
-    _require_scores(network, forward, weights, buffers, inputs[members[:, :1]], classes)
-    optimiser = training.prepare([weight for weight in weights.values() if weight.requires_grad])
+    ensemble = Ensemble(build, seeds, inputs)
+    shape = ensemble.output_shape(inputs)
+    if shape != (classes,):
+        raise ValueError(
+            f"model must give one score for each of {classes} classes, got outputs of shape {shape} for one example. "
+            "Change its last layer."
+        )
+    optimiser = training.prepare(ensemble.trained)
     orders = zip(*(epoch_orders(seed, members.shape[1], training) for seed in seeds), strict=True)
     for order in orders:
         chosen = members.gather(1, torch.stack(order).to(members.device))
         for batch in chosen.split(training.batch_size, dim=1):
             optimiser.zero_grad()
-            scores = forward(weights, buffers, inputs[batch])
+            scores = ensemble(inputs[batch])
             # Each network's mean loss; their sum has each network's gradient in its own slice.
             loss = F.cross_entropy(scores.flatten(0, 1), targets[batch].flatten(), reduction="sum") / batch.shape[1]
             loss.backward()
             optimiser.step()
-    network.eval()
-
-    def predict(examples: Tensor) -> Tensor:
-        with torch.no_grad():
-            chunks = [chunk.expand(len(seeds), *chunk.shape) for chunk in examples.split(_CHUNK)]
-            return torch.cat([forward(weights, buffers, chunk) for chunk in chunks], dim=1)
-
-    return predict
+    ensemble.train(False)
+    return ensemble.predict
 
 
 def _mapped(network: nn.Module) -> Forward:
@@ -295,22 +449,4 @@ def _require_each_by_itself(network: nn.Module, inputs: Tensor) -> None:
             "model must treat each example by itself while it is trained, and draw nothing, got scores that depend on "
             f"the rest of the batch{': ' + ', '.join(kinds) if kinds else ''}. Use GroupNorm or LayerNorm and no "
             "dropout, or train one network at a time by a function of your own."
-        )
-
-
-def _require_scores(
-    network: nn.Module, forward: Forward, weights: Any, buffers: Any, batch: Tensor, classes: int
-) -> None:
-    try:
-        with torch.no_grad():
-            shape = tuple(forward(weights, buffers, batch).shape)
-    except RuntimeError as error:
-        raise ValueError(
-            f"model must be one that torch.func.vmap can run, got {type(network).__name__}: {error} "
-            "Train one network at a time by a function of your own."
-        ) from error
-    if len(shape) != 3 or shape[:2] != batch.shape[:2] or shape[2] != classes:
-        raise ValueError(
-            f"model must give one score for each of {classes} classes, got outputs of shape {shape[1:]} for one "
-            "example. Change its last layer."
         )

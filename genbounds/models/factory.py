@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["FactoryError", "build_model", "call_factory", "load_factory"]
+__all__ = ["FactoryError", "build_model", "call_factory", "code_sha256", "load_factory"]
 
 
 class FactoryError(ValueError):
@@ -161,6 +161,26 @@ def build_model(
             "Return the module itself, not its output or its state dict."
         )
     return built
+
+
+def code_sha256(function: Callable[..., Any]) -> str | None:
+    """Fingerprint the file that defines a function: results of its former versions are not taken for its own.
+
+    Parameters
+    ----------
+    function : callable
+        A function or a class.
+
+    Returns
+    -------
+    str or None
+        SHA-256 in hexadecimal; None where there is no such file.
+    """
+    try:
+        path = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        return None
+    return None if path is None else sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _import(name: str) -> ModuleType:

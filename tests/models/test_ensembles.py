@@ -226,3 +226,35 @@ def test_networks_that_cannot_be_trained_together(build, complaint):
 def test_settings_out_of_range(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
         EnsembleTraining(**settings)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_networks_that_leave_do_not_touch_the_others(optimiser):
+    """What remains goes on as if it had been alone, with what its optimiser had gathered."""
+    inputs, targets, members = problem()
+    training = EnsembleTraining(
+        epochs=8, batch_size=10, optimiser=optimiser, learning_rate=0.05, momentum=0.9 * (optimiser == "sgd")
+    )
+    seeds = [11, 12, 13, 14]
+    ensemble = ensembles.Ensemble(Gated, seeds, inputs)
+    optimisers = training.prepare(ensemble.trained)
+    rows = torch.arange(4)
+    for epoch in range(8):
+        if epoch == 3:
+            stay = torch.tensor([False, True, False, True])
+            left = ensemble.predict(inputs, ~stay)
+            ensemble.keep(stay, optimisers)
+            rows = rows[stay]
+        optimisers.zero_grad()
+        scores = ensemble(inputs[members[rows]])
+        (F.cross_entropy(scores.flatten(0, 1), targets[members[rows]].flatten(), reduction="sum") / 10).backward()
+        optimisers.step()
+    assert len(ensemble) == 2
+    ensemble.train(False)
+    for row, scores in zip([1, 3], ensemble.predict(inputs), strict=True):
+        wanted = alone(Gated, inputs, targets, members[row], seeds[row], training)(inputs)
+        torch.testing.assert_close(scores, wanted, rtol=1e-7, atol=1e-9)
+    short = EnsembleTraining(**{**vars(training), "epochs": 3})
+    for row, scores in zip([0, 2], left, strict=True):
+        wanted = alone(Gated, inputs, targets, members[row], seeds[row], short)(inputs)
+        torch.testing.assert_close(scores, wanted, rtol=1e-7, atol=1e-9)

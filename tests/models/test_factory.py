@@ -1,10 +1,13 @@
 """Factories: what is found, and the error for everything that is not."""
 
+from hashlib import sha256
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from genbounds.models.factory import FactoryError, build_model, call_factory, load_factory
+from genbounds.models.factory import FactoryError, build_model, call_factory, code_sha256, load_factory
 
 SOURCE = """
 from dataclasses import dataclass
@@ -126,3 +129,10 @@ def test_refuses_what_is_no_module(folder):
 def test_refuses_torchscript():
     with pytest.raises(FactoryError, match=r"TorchScript.*torch\.export"):
         build_model(lambda: torch.jit.script(nn.Linear(2, 2)))
+
+
+def test_code_is_known_by_the_file_that_defines_it():
+    wanted = sha256(Path(__file__).read_bytes()).hexdigest()
+    assert code_sha256(test_code_is_known_by_the_file_that_defines_it) == wanted
+    assert code_sha256(load_factory) == code_sha256(build_model) != wanted
+    assert code_sha256(len) is None

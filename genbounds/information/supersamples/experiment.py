@@ -1,12 +1,9 @@
 """The experiment behind bounds by conditional mutual information: supersamples, masks, and a training for each mask."""
 
-import hashlib
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +13,10 @@ from numpy.typing import NDArray
 from genbounds.information.estimation.limits import Design
 from genbounds.information.supersamples.masks import draw_masks, generator
 from genbounds.information.supersamples.records import Supersamples
-from genbounds.information.supersamples.trainings import DTYPES
 from genbounds.models.data import load_data
-from genbounds.models.ensembles import EnsembleTraining
+from genbounds.models.ensembles import DTYPES, EnsembleTraining
 from genbounds.models.examples import Data
-from genbounds.models.factory import load_factory
+from genbounds.models.factory import code_sha256, load_factory
 from genbounds.models.progress import track
 from genbounds.sweeps import Store, Task, run
 from genbounds.version import __version__
@@ -201,7 +197,7 @@ def supersample_experiment(
         if network is None and arguments is None:
             arguments = {"inputs": math.prod(inputs.shape[3:]), "classes": len(kept)}
     how["arguments"] = dict(arguments or {})
-    how["code"] = _code_sha256(load_factory(function or how["network"]))
+    how["code"] = code_sha256(load_factory(function or how["network"]))
     tasks = {
         (number, start): Task(
             f"genbounds.information.supersamples.trainings:{kind}",
@@ -241,12 +237,3 @@ def _labels(data: Data) -> NDArray[np.int64]:
     if data.targets is not None:
         return data.targets.cpu().numpy()
     return torch.cat([targets for _, _, targets in data.batches(np.arange(len(data)), 512)]).numpy()
-
-
-def _code_sha256(function: Callable[..., Any]) -> str | None:
-    """Fingerprint the file that defines a function: results of its former versions are not taken for its own."""
-    try:
-        path = inspect.getsourcefile(inspect.unwrap(function))
-    except TypeError:
-        return None
-    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -8,14 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genbounds.models.ensembles import EnsembleTraining, one_thread, seeded, train_ensemble
+from genbounds.models.ensembles import DTYPES, EnsembleTraining, one_thread, seeded, train_ensemble
 from genbounds.models.factory import build_model, call_factory, load_factory
 from genbounds.models.randomness import stream
 
-__all__ = ["DTYPES", "train_by_function", "train_together"]
-
-#: Types of numbers by their names.
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+__all__ = ["train_by_function", "train_together"]
 
 
 def train_together(

@@ -13,6 +13,7 @@ _HOME: dict[str, str] = {
     "NetworkPrior": "networks",
     "RandomBatches": "volume.random_batches",
     "TaskDifficulty": "difficulty.formula",
+    "TrainedNetworks": "samples.trained_records",
     "chained": "chain_rule",
     "class_separation": "difficulty.separation",
     "classification_difficulty": "difficulty.tasks",
@@ -44,6 +45,7 @@ _HOME: dict[str, str] = {
     "scaling_exponents": "volume.learning_laws",
     "tangent_kernel": "network_kernels",
     "task_difficulty": "difficulty.data",
+    "trained_networks": "samples.trained",
     "two_nearest_neighbours": "difficulty.dimension",
 }
 

@@ -2,9 +2,9 @@ r"""Learning coefficients where they are known, and what an estimate at finite n
 
 The learning coefficient lambda of a loss L around a minimum w* says how volume grows with the loss,
 ``V(eps) ~ eps^lambda (-ln eps)^(m - 1)`` with multiplicity m [Watanabe2009]_. Of the law proportional to
-``exp(-t (L - L(w*)) - g / 2 |w - w*|^2)`` the mean ``t E[L - L(w*)]`` tends to the least lambda of all minima as t tends
-to infinity, for any g > 0. At a finite t it is another number: for a quadratic exactly `quadratic_coefficient`; for
-``L = w_1^2 w_2^2``
+``exp(-t (L - L(w*)) - g / 2 |w - w*|^2)`` the mean ``t E[L - L(w*)]`` tends to the least lambda of all minima as t
+tends to infinity, for any g > 0. At a finite t it is another number: for a quadratic exactly `quadratic_coefficient`;
+for ``L = w_1^2 w_2^2``
 
     ``1/2 - x (K_1(x) / K_0(x) - 1)``,   ``x = g^2 / (8 t)``
 

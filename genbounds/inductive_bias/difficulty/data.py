@@ -93,7 +93,7 @@ def task_difficulty(
     """Estimate the difficulty of telling the classes of a data set apart.
 
     Examples count as they are: n of them, with R the largest norm. Nothing is rounded, where the authors of the formula
-    round the dimension, which moves the result by up to about three times.
+    round the dimension, which moves the result by up to a factor of three.
 
     Parameters
     ----------

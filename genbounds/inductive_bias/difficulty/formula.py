@@ -40,8 +40,9 @@ __all__ = ["TaskDifficulty", "sphere_functions", "torus_functions"]
 READING = (
     "AN UPPER BOUND OF AN UPPER BOUND, under a radius argument: hypotheses outside of the radius are counted as if "
     "none of them generalised, and the hypothesis space is every function on the manifold up to a frequency. It "
-    "measures the size of that space far more than the task; one unit of intrinsic dimension moves it about tenfold. "
-    "Where its ingredients are estimates the number is an estimate, and nothing here is certified."
+    "measures the size of that space far more than the task: one unit of intrinsic dimension more makes it 2 to 11 "
+    "times larger for the authors' image sets, and thousands of times for their control tasks. Where its ingredients "
+    "are estimates the number is an estimate, and nothing here is certified."
 )
 
 #: Where the formula says nothing but that no information is missing.

@@ -17,9 +17,14 @@ _HOME = {
     "log_mean": "log_means",
     "log_mean_lower_limit": "lower_limits",
     "orthant_log_weights": "orthants",
+    "published_chi_squared_fit": "quadratic.chi_squared_fit",
     "quadratic_tail": "quadratic.tails",
+    "ruben_tail": "quadratic.ruben",
+    "saddlepoint_nats": "quadratic.saddlepoint",
+    "small_ball": "quadratic.small_ball",
     "split_r_hat": "chains",
     "subset_simulation": "subsets",
+    "tilted_tail": "quadratic.tilting",
 }
 
 __all__ = sorted(_HOME)

@@ -91,13 +91,14 @@ def _integral(
         along, across = -BEND * reach * (np.cosh(u) - 1), reach * np.sinh(u)
         z = along + 1j * across
         pole = 1 + sign[:, None] * z
-        re, im = 1 + p[:, None] * along[..., None], p[:, None] * across[..., None]
+        shift, im = p[:, None] * along[..., None], p[:, None] * across[..., None]
+        re = 1 + shift
         modulus = re**2 + im**2
         size = tx * along - np.log(np.abs(pole)) - np.log(modulus).sum(-1) / 4
         phase = tx * across - np.angle(pole) - np.arctan2(im, re).sum(-1) / 2
-        if squares.any():  # minus d^2 b / 2 times p z / (1 + p z) = 1 - 1 / (1 + p z)
+        if squares.any():  # minus d^2 b / 2 times p z / (1 + p z)
             share = squares * b / 2
-            size -= ((1 - re / modulus) @ share[..., None])[..., 0]
+            size -= ((shift * re + im**2) / modulus @ share[..., None])[..., 0]
             phase -= ((im / modulus) @ share[..., None])[..., 0]
         return size, phase
 

@@ -21,7 +21,7 @@ from scipy.special import log_ndtr
 
 from genbounds.numerics.checks import finite
 from genbounds.rare_events.quadratic.forms import QuadraticForm
-from genbounds.rare_events.quadratic.saddles import saddle
+from genbounds.rare_events.quadratic.saddles import Saddle, saddle
 
 __all__ = ["saddlepoint_nats"]
 
@@ -69,15 +69,16 @@ def saddlepoint_nats(form: QuadraticForm, levels: ArrayLike) -> NDArray[np.float
     star = np.where(x > 0, limit, -np.inf)
     for side, upper in ((below, False), (above, True)):
         if side.any():
-            p = saddle(w, d2, x[side], upper=upper, pole=0).p
-            third = _log_tail_series(p)
+            point = saddle(w, d2, x[side], upper=upper, pole=0)
+            p, third = point.p, _remainder(point)
             square = (third + p**2 / 2 + d2 * p**2).sum(-1)
             r = np.sqrt(square) if upper else -np.sqrt(square)
             star[side] = r + np.log1p(-(third + d2 * p**3).sum(-1) / square) / (2 * r)
     return -log_ndtr(star)
 
 
-def _log_tail_series(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``-ln(1 - p) - p - p^2 / 2 = p^3 / 3 + p^4 / 4 + ...`` to full relative accuracy, for p < 1."""
+def _remainder(point: Saddle) -> NDArray[np.float64]:
+    """Return ``-ln(1 - p) - p - p^2 / 2 = p^3 / 3 + p^4 / 4 + ...`` to full relative accuracy."""
+    p = point.p
     series = np.polynomial.polynomial.polyval(np.clip(p, -_SMALL, _SMALL), 1 / np.arange(3, 3 + _TERMS)) * p**3
-    return np.where(np.abs(p) < _SMALL, series, -np.log1p(-p) - p - p**2 / 2)
+    return np.where(np.abs(p) < _SMALL, series, -np.log(point.b) - p - p**2 / 2)

@@ -12,8 +12,6 @@ from genbounds.rare_events.quadratic.tails import quadratic_tail
 
 __all__ = ["GaussianHypotheses"]
 
-_UNIT = 2.0**-52
-
 
 @dataclass(frozen=True, eq=False)
 class GaussianHypotheses:
@@ -58,26 +56,10 @@ class GaussianHypotheses:
         Returns
         -------
         QuadraticForm
-            A term for each direction above `resolution` and each output; its offset is the floor, and ``offset_error``
-            what the other directions could change of it.
+            A term for each direction above `resolution` and each output; its offset holds the floor.
         """
-        size, outputs = self.mean.size, self.mean.shape[1]
-        directions, scales, _ = np.linalg.svd(self.factor, full_matrices=False)
-        kept = scales > self.resolution
-        directions, scales = directions[:, kept], scales[kept]
-        along = directions.T @ self.mean
-        rest = self.mean - directions @ along
-        rest -= directions @ (directions.T @ rest)  # once more: what is left may be far smaller than the mean
-        hidden = len(self.mean) - len(scales)
-        floor = float(np.linalg.norm(rest)) if hidden else 0.0
-        rounding = 4 * _UNIT * np.sqrt(len(self.mean)) * float(np.linalg.norm(self.mean)) if hidden else 0.0
-        swing = np.sqrt(hidden * outputs) * self.resolution + rounding  # of the norm of what is left
-        return QuadraticForm(
-            np.repeat(np.square(scales) / size, outputs),
-            (along / scales[:, None]).ravel(),
-            self.offset + floor**2 / size,
-            (2 * floor * swing + swing**2) / size,
-        )
+        form = QuadraticForm.from_factor(self.mean, self.factor, resolution=self.resolution)
+        return replace(form, offset=form.offset + self.offset)
 
     @property
     def floor(self) -> float:

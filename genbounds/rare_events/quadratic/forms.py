@@ -8,15 +8,14 @@ The offset is the *floor*: what no draw of r can take away. P(Q <= eps) is zero 
 
 **Which eigenvalues are zero cannot be read off rounded numbers.** An eigenvalue of the size of round-off, taken for
 positive, turns a floor into a huge finite shift and infinity into a large finite number; a true one, taken for zero,
-does the reverse. So the decision has a stated tolerance, and what it leaves open is kept: `offset_error` is what
-directions that were counted as constant could move Q by. Levels nearer to the offset than that are not decided. The way
-to leave nothing open is a factor A with S = A A^T: its singular values are the roots of the eigenvalues, so that
-directions down to 1e-30 of the largest variance are told from zero instead of 1e-14.
+does the reverse. So the decision has a stated tolerance, and what it leaves open is kept beside the form, as
+`Rounding`: every matrix within the tolerance of S is as good, and curves say how far that moves them. A factor A with
+S = A A^T leaves least open: its singular values are the roots of the eigenvalues, so that directions are told from zero
+down to 1e-30 of the largest variance instead of 1e-14.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,10 +23,32 @@ from scipy.special import gammaln
 
 from genbounds.numerics.checks import Float64, count, finite, nonnegative, positive
 
-__all__ = ["QuadraticForm"]
+__all__ = ["QuadraticForm", "Rounding"]
 
 #: Rounding of float64, the relative distance of neighbouring numbers.
 _UNIT = 2.0**-52
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What a form computed from rounded numbers leaves open, in the units of Q.
+
+    Attributes
+    ----------
+    covariance : float
+        Largest eigenvalue that an error of the covariance may have.
+    factor : float
+        Largest singular value that an error of the factor may have.
+    directions : int
+        Directions that were counted as constant.
+    square : float
+        What they add to the offset.
+    """
+
+    covariance: float = 0.0
+    factor: float = 0.0
+    directions: int = 0
+    square: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +63,8 @@ class QuadraticForm:
         d_i in standard deviations of z_i; zero for a central form.
     offset : float
         Constant added: the smallest value that Q can come near to.
-    offset_error : float
-        How far the offset may be off because of rounding, >= 0. Zero where the form is given rather than computed.
+    rounding : Rounding
+        What is left open where the form was computed rather than given.
 
     Raises
     ------
@@ -60,7 +81,7 @@ class QuadraticForm:
     weights: NDArray[np.float64]
     shifts: NDArray[np.float64]
     offset: float = 0.0
-    offset_error: float = 0.0
+    rounding: Rounding = Rounding()
 
     def __post_init__(self) -> None:
         weights = positive("weights", self.weights, "Put directions without variance into the offset.")
@@ -70,8 +91,6 @@ class QuadraticForm:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "shifts", np.broadcast_to(shifts, weights.shape))
         object.__setattr__(self, "offset", float(finite("offset", self.offset)))
-        error = nonnegative("offset_error", finite("offset_error", self.offset_error))
-        object.__setattr__(self, "offset_error", float(error))
 
     @classmethod
     def from_gaussian(
@@ -81,21 +100,21 @@ class QuadraticForm:
         *,
         output_weights: ArrayLike | None = None,
         tolerance: float | None = None,
-    ) -> Self:
+    ) -> "QuadraticForm":
         """Return the law of the mean square of r ~ N(mean, covariance).
 
         Parameters
         ----------
-        mean : array_like, shape (n,)
-            Mean of r, such as prediction minus label.
+        mean : array_like, shape (n,) or (n, k)
+            Mean of r, such as prediction minus label; columns are independent vectors of the same covariance.
         covariance : array_like, shape (n, n)
             Its covariance, symmetric and positive semi-definite up to the tolerance.
         output_weights : array_like, shape (n,) or (), optional
-            v_j >= 0 in ``Q = sum_j v_j r_j^2``; 1 / n each by default, which is the mean square.
+            v_j >= 0 in ``Q = sum_j v_j r_j^2``; by default one over the number of entries, which is the mean square.
         tolerance : float, optional
-            Eigenvalues up to this fraction of the largest count as zero; n times the rounding of float64 by default.
-            A covariance that is a difference of larger matrices, as after conditioning, carries their rounding: pass
-            that, or pass a factor to `from_factor`.
+            Error of the covariance as a fraction of its largest eigenvalue: eigenvalues up to that count as zero. By
+            default n times the rounding of float64. A covariance that is a difference of larger matrices, as after
+            conditioning, carries their rounding: pass that, or pass a factor to `from_factor`.
 
         Returns
         -------
@@ -116,38 +135,48 @@ class QuadraticForm:
         >>> len(form.weights), round(form.offset, 12)
         (1, 0.25)
         """
-        middle, root = _scaled_mean(mean, output_weights)
+        middle, root, scale = _weighted(mean, output_weights)
         n = len(middle)
         matrix = finite("covariance", covariance)
         if matrix.shape != (n, n):
             raise ValueError(f"covariance must have shape {(n, n)}, got {matrix.shape}. One row for each output.")
         matrix = matrix * root * root[:, None]
         share = n * _UNIT if tolerance is None else float(nonnegative("tolerance", finite("tolerance", tolerance)))
-        asymmetry, size = np.abs(matrix - matrix.T).max(initial=0.0), np.abs(matrix).max(initial=0.0)
+        asymmetry, size = np.abs(matrix - matrix.T).max(), np.abs(matrix).max()
         if asymmetry > max(share, n * _UNIT) * size:
             raise ValueError(f"covariance must be symmetric, got a difference of {asymmetry:.3g}. Pass (S + S.T) / 2.")
         eigenvalues, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-        limit = share * max(eigenvalues[-1], 0.0)
-        if eigenvalues[0] < -limit:
+        error = share * max(float(eigenvalues[-1]), 0.0)
+        if eigenvalues[0] < -error:
             raise ValueError(
                 f"covariance must be positive semi-definite, got an eigenvalue of {eigenvalues[0]:.3g} beside "
                 f"{eigenvalues[-1]:.3g}. Pass a factor to from_factor, or the rounding it carries as tolerance."
             )
-        return cls._from_spectrum(eigenvalues, vectors, limit, middle)
+        kept = eigenvalues > error
+        return cls._from_axes(vectors[:, kept], eigenvalues[kept], middle, covariance=error).scaled(scale)
 
     @classmethod
-    def from_factor(cls, mean: ArrayLike, factor: ArrayLike, *, output_weights: ArrayLike | None = None) -> Self:
+    def from_factor(
+        cls,
+        mean: ArrayLike,
+        factor: ArrayLike,
+        *,
+        output_weights: ArrayLike | None = None,
+        resolution: float | None = None,
+    ) -> "QuadraticForm":
         """Return the law of the mean square of r = mean + factor z with standard normal z.
 
         Parameters
         ----------
-        mean : array_like, shape (n,)
-            Mean of r.
-        factor : array_like, shape (n, k)
-            A, with covariance A A^T. Singular values up to max(n, k) times the rounding of float64 times the largest
-            count as zero.
+        mean : array_like, shape (n,) or (n, k)
+            Mean of r; columns are independent vectors, each with its own z.
+        factor : array_like, shape (n, m)
+            A, with covariance A A^T.
         output_weights : array_like, shape (n,) or (), optional
-            v_j >= 0 in ``Q = sum_j v_j r_j^2``; 1 / n each by default.
+            v_j >= 0 in ``Q = sum_j v_j r_j^2``; by default one over the number of entries, which is the mean square.
+        resolution : float, optional
+            Error of the factor: standard deviations along a direction of r up to which it is rounding and counts as
+            zero. By default max(n, m) times the rounding of float64 times the largest singular value.
 
         Returns
         -------
@@ -159,33 +188,34 @@ class QuadraticForm:
         ValueError
             If shapes do not fit or a number is not finite.
         """
-        middle, root = _scaled_mean(mean, output_weights)
+        middle, root, scale = _weighted(mean, output_weights)
         matrix = finite("factor", factor)
         if matrix.ndim != 2 or len(matrix) != len(middle):
-            raise ValueError(f"factor must have shape ({len(middle)}, k), got {matrix.shape}. One row for each output.")
-        vectors, values, _ = np.linalg.svd(matrix * root[:, None], full_matrices=False)
-        limit = max(matrix.shape) * _UNIT * values.max(initial=0.0)
-        return cls._from_spectrum(values**2, vectors, limit**2, middle)
+            raise ValueError(f"factor must have shape ({len(middle)}, m), got {matrix.shape}. One row for each output.")
+        vectors, scales, _ = np.linalg.svd(matrix * root[:, None], full_matrices=False)
+        error = max(matrix.shape) * _UNIT * float(scales.max(initial=0.0))
+        if resolution is not None:
+            error = max(error, float(nonnegative("resolution", finite("resolution", resolution)) * root.max()))
+        kept = scales > error
+        return cls._from_axes(vectors[:, kept], scales[kept] ** 2, middle, factor=error).scaled(scale)
 
     @classmethod
-    def _from_spectrum(
-        cls,
-        eigenvalues: NDArray[np.float64],
-        vectors: NDArray[np.float64],
-        limit: float,
-        mean: NDArray[np.float64],
-    ) -> Self:
-        """Return the form of ||r||^2; eigenvalues up to `limit` are zero, and so are directions without a vector."""
-        kept = eigenvalues > limit
-        axes = vectors[:, kept]
+    def _from_axes(
+        cls, axes: NDArray[np.float64], variances: NDArray[np.float64], mean: NDArray[np.float64], **error: float
+    ) -> "QuadraticForm":
+        """Return the form of the squared norm, given the directions in which it varies."""
         along = axes.T @ mean
+        hidden = len(mean) - len(variances)
         rest = mean - axes @ along
         rest -= axes @ (axes.T @ rest)  # once more: what is left may be far smaller than the mean
-        hidden = len(mean) - int(kept.sum())
-        rounding = 4 * _UNIT * math.sqrt(len(mean)) * float(np.linalg.norm(mean))
-        swing = math.sqrt(hidden * limit) + (rounding if hidden else 0.0)  # of ||rest||
-        floor = float(np.linalg.norm(rest)) if hidden else 0.0
-        return cls(eigenvalues[kept], along / np.sqrt(eigenvalues[kept]), floor**2, 2 * floor * swing + swing**2)
+        square = float((rest**2).sum()) if hidden else 0.0
+        columns = mean.shape[1]
+        return cls(
+            np.repeat(variances, columns),
+            (along / np.sqrt(variances)[:, None]).ravel(),
+            square,
+            Rounding(**error, directions=hidden * columns, square=square),
+        )
 
     @property
     def mean(self) -> np.float64:
@@ -275,7 +305,12 @@ class QuadraticForm:
             np.concatenate([self.weights, other.weights]),
             np.concatenate([self.shifts, other.shifts]),
             self.offset + other.offset,
-            self.offset_error + other.offset_error,
+            Rounding(
+                max(self.rounding.covariance, other.rounding.covariance),
+                max(self.rounding.factor, other.rounding.factor),
+                self.rounding.directions + other.rounding.directions,
+                self.rounding.square + other.rounding.square,
+            ),
         )
 
     def scaled(self, scale: float) -> "QuadraticForm":
@@ -289,7 +324,7 @@ class QuadraticForm:
         Returns
         -------
         QuadraticForm
-            Weights, offset and its error times `scale`.
+            Weights and offset times `scale`.
 
         Raises
         ------
@@ -297,7 +332,13 @@ class QuadraticForm:
             If the scale is not positive.
         """
         by = float(positive("scale", scale))
-        return QuadraticForm(self.weights * by, self.shifts, self.offset * by, self.offset_error * by)
+        open_ = self.rounding
+        return QuadraticForm(
+            self.weights * by,
+            self.shifts,
+            self.offset * by,
+            Rounding(open_.covariance * by, open_.factor * math.sqrt(by), open_.directions, open_.square * by),
+        )
 
     def draw(self, samples: int, generator: np.random.Generator) -> NDArray[np.float64]:
         """Draw independent values of Q.
@@ -322,11 +363,16 @@ class QuadraticForm:
         return squares + self.offset
 
 
-def _scaled_mean(mean: ArrayLike, output_weights: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean and the roots of the outputs' weights, such that Q is the squared norm of root * r."""
+def _weighted(
+    mean: ArrayLike, output_weights: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return columns of means, the roots of outputs' weights and a scale: Q = scale ||root * r||^2 with that mean."""
     middle = finite("mean", mean)
-    if middle.ndim != 1 or not middle.size:
-        raise ValueError(f"mean must be a list of at least one output, got shape {middle.shape}. Flatten the outputs.")
-    share = 1 / len(middle) if output_weights is None else nonnegative("output_weights", output_weights)
-    root = np.sqrt(np.broadcast_to(finite("output_weights", share), middle.shape))
-    return middle * root, root
+    if middle.ndim not in {1, 2} or not middle.size:
+        raise ValueError(f"mean must be a list of outputs, or one for each column, got shape {middle.shape}.")
+    columns = middle.reshape(len(middle), -1)
+    if output_weights is None:
+        return columns, np.ones(len(middle)), 1 / middle.size
+    weights = nonnegative("output_weights", finite("output_weights", output_weights))
+    root = np.sqrt(np.broadcast_to(weights, len(middle)))
+    return columns * root[:, None], root, 1.0

@@ -59,7 +59,7 @@ def ruben_tail(form: QuadraticForm, levels: ArrayLike, *, terms: int = 4096) -> 
     Raises
     ------
     ValueError
-        If the form is constant, carries an offset that is only approximate, or the levels do not increase.
+        If the form is constant, or the levels do not increase.
 
     Examples
     --------
@@ -67,8 +67,8 @@ def ruben_tail(form: QuadraticForm, levels: ArrayLike, *, terms: int = 4096) -> 
     >>> float(curve.nats[0].round(12)), round(-math.log(-math.expm1(-1)), 12)
     (0.458675145387, 0.458675145387)
     """
-    if not form.weights.size or form.offset_error:
-        raise ValueError("form must have a weight and an exact offset, got neither or one. Call quadratic_tail.")
+    if not form.weights.size:
+        raise ValueError("form must have a weight, got a constant. Its distribution function is a step.")
     most = int(count("terms", terms))
     points = np.atleast_1d(finite("levels", levels))
     x = points - form.offset

@@ -11,10 +11,10 @@ a straight line of slope n / 2 in ln(1 / x). The average is at least ``exp(-E ||
 Jensen, and at most ``E cosh(d . y)``. A coordinate u of the uniform law on the unit ball has variance 1 / (n + 2), and
 ``E exp(a u) = 0F1(; n/2 + 1; a^2 / 4) <= exp(a^2 / (2n + 4))``. So, at every x,
 
-    ``A(x) - x sum (d^2 / w) / (2n + 4)  <=  -ln P  <=  A(x) + x sum (1 / w) / (2n + 4)``.
+    ``A(x) - x sum (d^2 / w) / (2n + 4) <= -ln P <= A(x) + x sum (1 / w) / (2n + 4)``.
 
 A chi-squared law fitted to the bulk has the slope df / 2 instead, with df about ``(sum w)^2 / sum w^2``, far below n for
-the spectra of kernels: deep tails are where such a fit underestimates most.
+the spectra of kernels: in deep tails such a fit underestimates by a factor.
 """
 
 import math

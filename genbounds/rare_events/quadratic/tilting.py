@@ -52,7 +52,7 @@ def tilted_tail(
     Raises
     ------
     ValueError
-        If the form is constant, carries an offset that is only approximate, or an argument is out of range.
+        If the form is constant, or an argument is out of range.
 
     Examples
     --------
@@ -60,8 +60,8 @@ def tilted_tail(
     >>> curve.nats.round(1).tolist(), (-np.log(-np.expm1([-5e-4, -1.0]))).round(1).tolist()
     ([7.6, 0.5], [7.6, 0.5])
     """
-    if not form.weights.size or form.offset_error:
-        raise ValueError("form must have a weight and an exact offset, got neither or one. Call quadratic_tail.")
+    if not form.weights.size:
+        raise ValueError("form must have a weight, got a constant. Its distribution function is a step.")
     draws, points = int(count("samples", samples, 100)), np.atleast_1d(finite("levels", levels))
     reach = float(ndtri((1 + inside_unit_interval("confidence", confidence, "Such as 0.95.")) / 2))
     scale, d2 = form.weights.max(), form.shifts**2

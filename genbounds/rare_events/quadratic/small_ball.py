@@ -13,8 +13,8 @@ Jensen, and at most ``E cosh(d . y)``. A coordinate u of the uniform law on the 
 
     ``A(x) - x sum (d^2 / w) / (2n + 4) <= -ln P <= A(x) + x sum (1 / w) / (2n + 4)``.
 
-A chi-squared law fitted to the bulk has the slope df / 2 instead, with df about ``(sum w)^2 / sum w^2``, far below n for
-the spectra of kernels: in deep tails such a fit underestimates by a factor.
+A chi-squared law fitted to the bulk has the slope df / 2 instead, with df about ``(sum w)^2 / sum w^2``, far below n
+for the spectra of kernels: in deep tails such a fit underestimates by a factor.
 """
 
 import math

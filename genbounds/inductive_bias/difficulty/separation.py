@@ -136,8 +136,8 @@ def extrapolated_separation(
     tail = moment_tail(1 / near, k, number)
     if among is None and tail.index >= 0:
         raise ValueError(
-            f"inverse distances must have an end, got a tail index of {tail.index:.3f}: classes come as near to each "
-            "other as one likes. Ask for the smallest distance among a number of pairs (among)."
+            f"inverse distances must have an end, got a tail index of {tail.index:.3f}: by it, classes come as near to "
+            "each other as one likes. Ask for the smallest distance among a number of pairs (among)."
         )
     values = np.empty(runs)
     for run in range(runs):

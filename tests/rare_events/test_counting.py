@@ -10,6 +10,9 @@ from scipy.stats import beta, binom
 
 from genbounds.rare_events.counting import counted_conditional_tail, counted_tail
 from genbounds.rare_events.curves import TailCurve
+from genbounds.rare_events.quadratic.chi_squared_fit import published_chi_squared_fit
+from genbounds.rare_events.quadratic.forms import QuadraticForm
+from genbounds.rare_events.quadratic.tails import quadratic_tail
 
 CHANCES = np.concatenate([np.linspace(1e-4, 0.05, 60), np.linspace(0.05, 0.95, 91), np.linspace(0.95, 0.9999, 60)])
 
@@ -169,3 +172,22 @@ def test_bad_arguments_are_refused(losses, levels, options, match):
 def test_losses_of_other_draws_are_refused():
     with pytest.raises(ValueError, match="same draws, got 2 and 3"):
         counted_conditional_tail([1.0, 2.0], [1.0, 2.0, 3.0], 1.0, [1.0])
+
+
+def test_counting_refuses_where_the_published_fit_is_wrong():
+    """A quadratic form of ten unlike weights, whose tail is exact: below one draw in S the fit is nats too low.
+
+    More draws do not help: the fit has the slope of its own degrees of freedom in ln(1 / level), not ten halves.
+    """
+    form = QuadraticForm(np.geomspace(1.0, 0.01, 10), np.full(10, 0.5))
+    levels = form.mean * np.array([1e-3, 1e-2, 0.1, 0.5, 1.0])
+    truth = quadratic_tail(form, levels).nats
+    for draws, seed in ((1000, 0), (20_000, 1)):
+        losses = form.draw(draws, np.random.default_rng(seed))
+        counted = counted_tail(losses, levels, confidence=0.999)
+        assert ((counted.low <= truth) & (truth <= counted.high)).all()
+        assert np.isnan(counted.nats[:2]).all()
+        fitted = published_chi_squared_fit(losses, levels).nats
+        assert fitted[0] < truth[0] - 8
+        assert fitted[0] < 0.6 * truth[0]
+        assert (fitted[:2] < truth[:2] - 5).all()

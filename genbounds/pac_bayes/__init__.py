@@ -15,7 +15,7 @@ from genbounds.pac_bayes.majority_vote import c_bound, first_order, tandem
 from genbounds.pac_bayes.margins import bartlett_spectral, neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
-from genbounds.pac_bayes.realisable import realisable, realisable_draw
+from genbounds.pac_bayes.realisable import realisable, realisable_draw, realisable_from_curve
 from genbounds.pac_bayes.recursive import forward_backward, informed_excess, recursive_step
 from genbounds.pac_bayes.single_draw import blanchard_fleuret, catoni_single_draw, rivasplata, viallard
 from genbounds.pac_bayes.split_kl import split_kl, split_kl_discrete
@@ -46,6 +46,7 @@ __all__ = [
     "quadratic",
     "realisable",
     "realisable_draw",
+    "realisable_from_curve",
     "recursive_step",
     "rivasplata",
     "seeger_xi",

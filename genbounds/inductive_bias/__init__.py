@@ -3,6 +3,8 @@
 from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
+    "Architecture": "architectures.named",
+    "Comparison": "architectures.comparison",
     "Curvature": "volume.directions",
     "DirectionLaw": "volume.directions",
     "FunctionCounts": "simplicity.functions",
@@ -25,6 +27,8 @@ _HOME: dict[str, str] = {
     "classification_difficulty": "difficulty.tasks",
     "classification_information": "simplicity.evidence",
     "classification_limit": "simplicity.evidence",
+    "compare_kernels": "architectures.kernels",
+    "compare_trained": "architectures.trained",
     "control_difficulty": "difficulty.tasks",
     "convolutional_kernel": "network_kernels",
     "cost_curvature": "volume.curvature",
@@ -38,6 +42,8 @@ _HOME: dict[str, str] = {
     "laplace_evidence": "volume.laplace_evidence",
     "last_layer_hypotheses": "checkpoints",
     "learning_coefficient": "volume.learning_coefficient",
+    "known_kernels": "architectures.named",
+    "known_networks": "architectures.named",
     "lempel_ziv_bits": "simplicity.lempel_ziv",
     "lempel_ziv_words": "simplicity.lempel_ziv",
     "linear_hypotheses": "gaussian_spaces",

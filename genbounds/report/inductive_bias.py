@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from genbounds.inductive_bias.comparison import Comparison, Difference
+from genbounds.inductive_bias.architectures.comparison import Comparison, Difference
 from genbounds.rare_events.curves import TailCurve
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def curves_text(curves: Mapping[str, TailCurve], *, title: str, loss: str) -> Re
         A row for each curve and level, and notes: how each curve came about, and its warnings.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for name in (f"{loss} ≤", "nats", "interval", "bits"):
+    table.add_column("", no_wrap=True)
+    for name in ("level", "nats", "interval", "bits"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, curve in curves.items():
         for place in range(len(curve.levels)):
@@ -60,6 +60,7 @@ def curves_text(curves: Mapping[str, TailCurve], *, title: str, loss: str) -> Re
     warnings = [f"{name}: {warning}" for name, curve in curves.items() for warning in curve.warnings]
     return Group(
         table,
+        Text(f"level: {loss}, at most.", style="dim"),
         *(Text(line, style="dim") for line in lines),
         *(Text(f"Warning: {line}", style="yellow") for line in warnings),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from genbounds.inductive_bias.comparison import Comparison
+from genbounds.inductive_bias.architectures.comparison import Comparison
 from genbounds.rare_events import TailCurve
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from rich.console import Console
 
-from genbounds.inductive_bias.comparison import Comparison
+from genbounds.inductive_bias.architectures.comparison import Comparison
 from genbounds.rare_events import TailCurve
 from genbounds.report.inductive_bias import comparison_text, curves_text, draw_curves
 

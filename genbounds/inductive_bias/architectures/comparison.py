@@ -120,7 +120,7 @@ class Comparison:
         -------
         dict of str to TailCurve
             The curve itself for a single draw. For several an estimate of what the next draw has on average, with
-            Student's interval, which takes in the error of each curve; infinite where a draw is, and not resolved where
+            Student's interval above 0, which takes in the error of each curve; infinite where a draw is, and not resolved where
             a draw is not.
         """
         if self.draws == 1:
@@ -203,7 +203,7 @@ class Comparison:
             levels=self.levels,
             nats=np.where(infinite, np.inf, middle),
             standard_error=half / student.ppf((1 + self.level) / 2, self.draws - 1),
-            low=np.where(infinite, np.inf, np.where(unknown, 0.0, middle - half)),
+            low=np.where(infinite, np.inf, np.where(unknown, 0.0, np.maximum(middle - half, 0.0))),
             high=np.where(infinite | unknown, np.inf, middle + half),
             confidence=self.level,
             kind="estimate",

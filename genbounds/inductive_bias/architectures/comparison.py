@@ -120,8 +120,8 @@ class Comparison:
         -------
         dict of str to TailCurve
             The curve itself for a single draw. For several an estimate of what the next draw has on average, with
-            Student's interval above 0, which takes in the error of each curve; infinite where a draw is, and not resolved where
-            a draw is not.
+            Student's interval above 0, which takes in the error of each curve; infinite where a draw is, and not
+            resolved where a draw is not.
         """
         if self.draws == 1:
             return {name: curves[0] for name, curves in self.curves.items()}

@@ -166,7 +166,9 @@ def chain_tail(losses: ArrayLike, levels: ArrayLike, *, method: str, confidence:
             " Run longer or more chains."
         )
     if unseen.any():
-        warnings.append(unseen_warning(worth[unseen].min(), thresholds[unseen].max()))
+        warnings.append(
+            unseen_warning(f"Less than one of {worth[unseen].min():.0f} effective draws", thresholds[unseen].max())
+        )
     return TailCurve(
         levels=thresholds,
         nats=nats,

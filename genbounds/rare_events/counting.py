@@ -162,19 +162,19 @@ def _curve(counts: NDArray[np.intp], draws: int, levels: NDArray[np.float64], co
         samples=draws,
         counts=counts if draws else None,
         unbiased=draws > 0,
-        warnings=(unseen_warning(draws, levels[unseen].max()),) if unseen.any() else (),
+        warnings=(unseen_warning(f"None of {draws} draws", levels[unseen].max()),) if unseen.any() else (),
     )
 
 
-def unseen_warning(draws: float, level: float) -> str:
+def unseen_warning(share: str, level: float) -> str:
     """Say why there is no value at and below a level.
 
     Parameters
     ----------
-    draws : float
-        How many independent draws there were, or how many they are worth.
+    share : str
+        How many draws, of how many, had a loss so small.
     level : float
-        The largest level that none reached.
+        The largest level of which this is true.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def unseen_warning(draws: float, level: float) -> str:
         What is not known, and what to do about it.
     """
     return (
-        f"None of {draws:.0f} draws had a loss of {level:.4g} or less: there only a lower limit is known, and it is "
+        f"{share} had a loss of {level:.4g} or less: there only a lower limit is known, and it is "
         "not extrapolated. Sample the tail by subset_simulation or annealed_importance. The published way, a "
         "chi-squared distribution fitted to the losses, is published_chi_squared_fit: more draws make it surer, not "
         "righter."

@@ -87,10 +87,21 @@ def condition(
                 f"all that {len(known)} examples with {seen.sum()} independent equations allow. Give noise > 0, or "
                 "fewer examples."
             )
-    weights = right[seen].T @ (along * (spread[seen] / (np.square(spread[seen]) + sigma**2))[:, None])
+    inverse = spread[seen] / (np.square(spread[seen]) + sigma**2)
+    weights = right[seen].T @ (along * inverse[:, None])
     shrunk = np.where(seen, sigma / np.hypot(sigma, np.where(seen, spread, 1.0)), 1.0)
     varying = shrunk > 0
     how = f"with noise of standard deviation {sigma:g}" if sigma else "exactly"
+
+    # First order in the rounding of features (or of their products): it moves the equations by as much as the weights
+    # (their multipliers) are long, and the gain carries that on to the other examples.
+    other = features[rest]
+    gain = 1 + float(np.linalg.norm(other @ (right[seen].T * inverse), 2)) if seen.any() else 1.0
+    multipliers = float(np.linalg.norm(along * (inverse / spread[seen])[:, None]))
+    if squared:
+        error = cut**2 * multipliers * (1 + gain)
+    else:
+        error = cut * (float(np.linalg.norm(weights)) * gain + float(np.linalg.norm(other, 2)) * multipliers)
     rounding = cut / float(np.hypot(spread[seen].min(initial=np.inf), sigma))
     rounding = rounding**2 if squared else rounding
     rough = (
@@ -98,9 +109,10 @@ def condition(
         "residuals may be as uncertain. Give noise, or fewer or more distinct examples."
     )
     return GaussianHypotheses(
-        features[rest] @ weights - y[rest],
-        features[rest] @ (right[varying].T * shrunk[varying]),
+        other @ weights - y[rest],
+        other @ (right[varying].T * shrunk[varying]),
         cut,
+        mean_error=error,
         condition=f"{len(known)} examples are fit {how}",
         warnings=(rough,) if rounding > _ROUGH else (),
     )

@@ -28,6 +28,8 @@ class GaussianHypotheses:
         A with A A^T the covariance of each column.
     resolution : float
         Standard deviation of the residual vector along a direction up to which it is rounding, and counts as 0.
+    mean_error : float
+        Distance by which rounding may move the mean residuals, as one vector.
     offset : float
         Loss that no function removes, at least 0.
     condition : str
@@ -45,6 +47,7 @@ class GaussianHypotheses:
     mean: NDArray[np.float64]
     factor: NDArray[np.float64]
     resolution: float
+    mean_error: float = 0.0
     offset: float = 0.0
     condition: str = "prior"
     warnings: tuple[str, ...] = ()
@@ -94,12 +97,18 @@ class GaussianHypotheses:
         Returns
         -------
         TailCurve
-            Exact, up to what its method says; infinite below the floor.
+            Exact, up to what its method says; infinite below the floor. Low and high take in rounding of the
+            covariance, to first order, and of the mean.
 
         Raises
         ------
         ValueError
             If levels are not finite or do not increase.
+
+        Notes
+        -----
+        A mean that is off by e moves the root of the sum of squares by at most e, so that the information is between
+        those at the levels (sqrt(level) +- e / sqrt(n k))^2, less `offset`.
 
         Examples
         --------
@@ -108,6 +117,17 @@ class GaussianHypotheses:
         [0.3817]
         """
         curve = quadratic_tail(self.form, levels)
-        return replace(
+        curve = replace(
             curve, method=f"{curve.method}; condition: {self.condition}", warnings=(*curve.warnings, *self.warnings)
         )
+        reached = curve.levels > self.offset
+        if not self.mean_error or not reached.any():
+            return curve
+        roots, shift = np.sqrt(curve.levels[reached] - self.offset), self.mean_error / np.sqrt(self.mean.size)
+        moved = np.square(np.concatenate([roots + shift, np.maximum(roots - shift, 0.0)]))
+        levels, place = np.unique(self.offset + moved, return_inverse=True)
+        around, half = quadratic_tail(self.form, levels), len(roots)
+        low, high = curve.low.copy(), curve.high.copy()
+        low[reached] = np.minimum(low[reached], around.low[place[:half]])
+        high[reached] = np.maximum(high[reached], around.high[place[half:]])
+        return replace(curve, low=low, high=high)

@@ -12,6 +12,9 @@ from scipy.stats import chi2, ncx2
 from genbounds.inductive_bias.gaussian import GaussianHypotheses
 from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses, linear_hypotheses, population_hypotheses
 from genbounds.inductive_bias.kernels import linear_kernel, rbf_kernel
+from genbounds.rare_events.quadratic.chi_squared_fit import published_chi_squared_fit
+from genbounds.rare_events.quadratic.forms import QuadraticForm
+from genbounds.rare_events.quadratic.tails import quadratic_tail
 
 
 def normal(seed, *shape):
@@ -94,6 +97,25 @@ class TestConditioning:
             exact = np.array([[float(left[i, j]) for j in range(4)] for i in range(4)])
         np.testing.assert_allclose(space.mean, exact_mean, atol=1e-9)
         np.testing.assert_allclose(covariance(space), exact, rtol=1e-5, atol=1e-13)
+
+    @pytest.mark.parametrize("noise", [0.0, 1e-7])
+    @pytest.mark.parametrize("condition", [1e2, 1e6, 1e9])
+    def test_nearly_parallel_equations_of_a_linear_model(self, condition, noise):
+        """The mean is within its stated error of that in high precision, and the error is no idle one."""
+        x, y = normal(0, 8, 9), normal(1, 8)
+        x[1] = x[0] + (x[1] - x[0]) / condition
+        space = linear_hypotheses(x, y, given=np.arange(5), noise=noise)
+        with mpmath.workdps(60):
+            known, other = mpmath.matrix(x[:5].tolist()), mpmath.matrix(x[5:].tolist())
+            gram = known * known.T + mpmath.mpf(noise) ** 2 * mpmath.eye(5)
+            mean = other * (known.T * mpmath.lu_solve(gram, mpmath.matrix(y[:5].tolist()))) - mpmath.matrix(
+                y[5:].tolist()
+            )
+            exact = np.array([float(value) for value in mean])
+        off = np.linalg.norm(space.mean[:, 0] - exact)
+        assert off <= space.mean_error < 1e-12 * condition**2 * np.linalg.norm(exact)
+        curve = space.information(space.mean_loss * np.array([0.1, 1.0]))
+        assert (curve.low < curve.high).all()
 
     def test_rejection_sampling_in_two_dimensions(self):
         """Weights whose training output is close to its target, and what is left of the test loss."""
@@ -282,6 +304,68 @@ class TestOrderingsAndInvariances:
         space = kernel_hypotheses(np.eye(5), np.zeros(5))
         levels = np.array([1e-3, 0.1, 1.0])
         np.testing.assert_allclose(space.information(levels).nats, -chi2(5).logcdf(5 * levels), rtol=1e-9)
+
+
+class TestGaussianProcesses:
+    """B5 (1): an RBF process in 2, 5 and 10 dimensions, conditioned exactly; levels as fractions of the mean loss."""
+
+    @staticmethod
+    def task(dimension, train, test, length_scale):
+        x = normal(0, train + test, dimension)
+        y = np.sin(2 * x.sum(axis=1) / math.sqrt(dimension))
+        return x, y, kernel_hypotheses(rbf_kernel(x, length_scale=length_scale), y, given=np.arange(train))
+
+    @pytest.mark.parametrize(
+        ("dimension", "train", "test", "length_scale", "effective", "reference"),
+        [
+            (2, 20, 50, 1.0, 4.1, (40.18, 19.99, 6.75, 1.76)),
+            (5, 100, 50, 1.0, 29, (137.45, 80.60, 28.85, 4.82)),
+            (10, 100, 100, 2.0, 71, (306.3, 190.9, 76.3, 12.07)),
+        ],
+    )
+    def test_spaces_like_those_of_the_reference(self, dimension, train, test, length_scale, effective, reference):
+        """Its inputs are not known; spaces of as many effective degrees of freedom have nearly its information."""
+        _, _, space = self.task(dimension, train, test, length_scale)
+        weights = space.form.weights
+        assert weights.sum() ** 2 / (weights**2).sum() == pytest.approx(effective, rel=0.05)
+        nats = space.information(space.mean_loss * np.array([0.001, 0.01, 0.1, 0.5])).nats
+        np.testing.assert_allclose(nats, reference, rtol=0.13)
+        assert space.warnings == ()
+
+    def test_a_fitted_chi_squared_law_knows_little_of_the_tail(self):
+        """Right near the mean, and at a thousandth of it half of the information is missing, whatever the draws."""
+        _, _, space = self.task(2, 20, 50, 1.0)
+        levels = space.mean_loss * np.array([0.001, 0.01, 0.5])
+        exact = space.information(levels).nats
+        for draws in (1000, 4000):
+            fit = published_chi_squared_fit(space.form.draw(draws, np.random.default_rng(0)), levels).nats
+            assert (fit[:2] < 0.65 * exact[:2]).all()
+            assert fit[2] == pytest.approx(exact[2], abs=0.1)
+
+    @pytest.mark.parametrize(("length_scale", "warnings"), [(1.0, 0), (1.5, 1), (2.0, 2), (3.0, 2)])
+    def test_against_sixty_digits(self, length_scale, warnings):
+        """The process of the exact kernel, not of its rounded entries: within the interval, or a warning says why."""
+        m, n = 20, 20
+        x, y, space = self.task(2, m, n, length_scale)
+        levels = space.mean_loss * np.array([0.001, 0.01, 0.1, 0.5])
+        with mpmath.workdps(60):
+            points = [[mpmath.mpf(float(value)) for value in row] for row in x]
+            kernel = mpmath.matrix(m + n, m + n)
+            for i, a in enumerate(points):
+                for j, b in enumerate(points):
+                    square = mpmath.fsum((u - v) ** 2 for u, v in zip(a, b, strict=True))
+                    kernel[i, j] = mpmath.exp(-square / (2 * mpmath.mpf(length_scale) ** 2))
+            root = mpmath.cholesky(kernel)
+            known = mpmath.lu_solve(root[:m, :m], mpmath.matrix([float(value) for value in y[:m]]))
+            mean = root[m:, :m] * known - mpmath.matrix([float(value) for value in y[m:]])
+            values, vectors = mpmath.eigsy(root[m:, m:] * root[m:, m:].T)
+            shifts = [float((vectors[:, i].T * mean)[0] / mpmath.sqrt(values[i])) for i in range(n)]
+            form = QuadraticForm([float(value / n) for value in values], shifts)
+        exact, found = quadratic_tail(form, levels), space.information(levels)
+        assert ((found.low <= exact.nats) & (exact.nats <= found.high)).all()
+        assert len(space.warnings) == warnings
+        if not warnings:
+            np.testing.assert_allclose(found.nats, exact.nats, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

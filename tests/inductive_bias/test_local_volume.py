@@ -187,6 +187,23 @@ def test_a_network():
     assert found.anchor_cost == pytest.approx(floor)
 
 
+def test_on_a_network_the_upper_end_stands():
+    """A small network, at levels that plain draws from the prior reach."""
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(40, 2, dtype=torch.float64, generator=generator)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)).double().eval()
+    prior = NetworkPrior(model, 1.0, dtype=torch.float64)
+    teacher = torch.randn(1, prior.dimension, dtype=torch.float64, generator=generator)
+    cost = prior.loss(nn.functional.mse_loss, (x, prior.outputs(teacher, x)[0].detach()))
+    levels = np.array([0.05, 0.2])
+    found = local_volume(cost, teacher[0], levels, rays=1000)
+    losses = cost(torch.randn(50_000, prior.dimension, dtype=torch.float64, generator=generator)).numpy()
+    share = (losses[:, None] <= levels).mean(0)
+    assert (share * 50_000 > 25).all()
+    assert (found.curve.high > -np.log(share)).all()
+    assert (found.curve.nats > -np.log(share) - 0.5).all()  # the neighbourhood is a part of what is counted
+
+
 def test_the_record():
     anchor = torch.zeros(3, dtype=torch.float64)
     bad = centred(lambda h: torch.logspace(0, -6, 3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))

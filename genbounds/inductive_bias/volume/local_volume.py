@@ -15,6 +15,11 @@ their rays: each level has its law, and all rays count for all levels with the d
 
 **It is a lower limit of the mass of ``cost <= c``**, so that its nats are an upper limit: points behind a hill, and
 other basins, are not seen. For a convex cost it is the whole mass.
+
+**For networks the alarm is the rule.** Where the low-loss set bends away from every ellipsoid around the anchor, few
+rays carry the estimate: for networks of 9 to 17 weights tail indices of 0.8 to 1.6 were measured, with nats 2 to 10
+above those of all weights (of which the symmetries of the hidden units explain 2 to 6), and for 129 weights over a
+hundred above. The upper end of the nats stands; for the value itself sample (`genbounds.rare_events`).
 """
 
 import math

@@ -52,9 +52,9 @@ def log_tail(
     squares : ndarray, shape (n,)
         d_i^2.
     x : ndarray, shape (k,)
-        Levels, positive.
+        Levels, positive: below the mean of X, or for `upper` at the mean and above.
     upper : bool
-        Which of the two. Take the smaller one: it is accurate relative to itself.
+        Which of the two.
 
     Returns
     -------

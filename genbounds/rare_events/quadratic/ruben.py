@@ -82,9 +82,8 @@ def ruben_tail(form: QuadraticForm, levels: ArrayLike, *, terms: int = 4096) -> 
         if size == most:
             break
         size = min(2 * size, most)
-    resolved = (high - low <= _WIDE) | (x <= 0)
-    with np.errstate(invalid="ignore"):
-        nats = np.where(resolved, np.where(x > 0, (low + high) / 2, np.inf), np.nan)
+    resolved = np.subtract(high, low, where=x > 0, out=np.zeros(len(x))) <= _WIDE
+    nats = np.where(resolved, (low + high) / 2, np.nan)
     warnings = []
     if not resolved.all():
         condition = form.weights.max() / form.weights.min()

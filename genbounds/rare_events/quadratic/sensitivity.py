@@ -7,7 +7,8 @@ With B = (I + 2 t S)^-1 and u = B m for the mean m of r,
 
 An error of S of norm delta makes this at most ``delta (t tr B + 2 t^2 ||u||^2)``. An error of norm eps of a factor A
 is ``dS = A dA^T + dA A^T`` and makes it at most ``2 eps (t sum b_i s_i + 2 t^2 ||u|| ||A^T u||)``, with the singular
-values s_i of A. Directions that were counted as constant are in the trace and in u.
+values s_i of A. Directions that were counted as constant are in the trace and in u. Twice that is
+returned: in lower tails the leading order was never exceeded, in upper tails near the mean by a factor of up to 1.97.
 
 At levels below the floor the same directions bound from below what "infinite" may hide. Under any law within the
 rounding they are a Gaussian vector whose variances are at most 4 (delta + eps^2), which has to bridge the gap between
@@ -46,9 +47,10 @@ def rounding_nats(form: QuadraticForm, x: NDArray[np.float64], *, upper: bool) -
     t, p = np.abs(point.tx / x), np.abs(point.p)
     root, along = p**2 @ (d2 / w) + 4 * t**2 * open_.square, p**2 @ d2  # (2 t ||u||)^2 and (2 t ||A' u||)^2
     delta = open_.covariance + open_.factor**2
-    return delta * (p @ (0.5 / w) + t * open_.directions + root / 2) + open_.factor * (
+    leading = delta * (p @ (0.5 / w) + t * open_.directions + root / 2) + open_.factor * (
         p @ (1 / np.sqrt(w)) + np.sqrt(root * along)
     )
+    return 2 * leading
 
 
 def least_below_floor(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,87 @@
+"""What rounding of a covariance leaves open: first order against perturbed matrices, and bounds below the floor."""
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from genbounds.rare_events import QuadraticForm, quadratic_tail
+from genbounds.rare_events.quadratic.forms import Rounding
+from genbounds.rare_events.quadratic.sensitivity import least_below_floor, rounding_nats
+
+GENERATOR = np.random.default_rng(0)
+MEAN = GENERATOR.normal(size=6)
+FACTOR = GENERATOR.normal(size=(6, 4)) * [1.0, 0.5, 0.2, 0.1]
+
+
+def nats(covariance, level):
+    return quadratic_tail(QuadraticForm.from_gaussian(MEAN, covariance, output_weights=1.0), [level]).nats[0]
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.3, 1.2])
+def test_random_and_worst_perturbations_of_the_covariance(ratio):
+    """All stay below the bound, and the worst comes within a factor of four."""
+    delta = 1e-6
+    covariance = FACTOR @ FACTOR.T + 0.05 * np.eye(6)
+    plain = QuadraticForm.from_gaussian(MEAN, covariance, output_weights=1.0)
+    form = QuadraticForm(plain.weights, plain.shifts, 0.0, Rounding(covariance=delta))
+    level = ratio * form.mean
+    upper = bool(level >= form.mean)
+    limit = rounding_nats(form, np.array([level]), upper=upper)[0]
+    if upper:
+        p = np.exp(-nats(covariance, level))
+        limit *= (1 - p) / p
+    moved = []
+    for _ in range(100):
+        change = GENERATOR.normal(size=(6, 6))
+        change = change + change.T
+        moved.append(change * delta / np.abs(np.linalg.eigvalsh(change)).max())
+    gradient = np.array([nats(covariance + delta * np.outer(e, e), level) for e in np.eye(6)])
+    moved.append(delta * np.diag(np.sign(gradient - nats(covariance, level))))
+    moved.append(delta * np.eye(6))
+    effects = [abs(nats(covariance + change, level) - nats(covariance, level)) for change in moved]
+    assert max(effects) <= limit
+    assert max(effects) >= limit / 4
+
+
+def test_perturbations_of_a_factor():
+    form = QuadraticForm.from_factor(MEAN, FACTOR, output_weights=1.0, resolution=1e-7)
+    assert form.rounding.factor == 1e-7
+    level = form.offset + 0.02 * (form.mean - form.offset)
+    limit = rounding_nats(form, np.array([level - form.offset]), upper=False)[0]
+    centre = quadratic_tail(form, [level]).nats[0]
+    effects = []
+    for _ in range(100):
+        change = GENERATOR.normal(size=FACTOR.shape)
+        change *= 1e-7 / np.linalg.norm(change, 2)
+        other = QuadraticForm.from_factor(MEAN, FACTOR + change, output_weights=1.0, resolution=1e-7)
+        effects.append(abs(quadratic_tail(other, [level]).nats[0] - centre))
+    assert max(effects) <= limit
+    assert max(effects) >= limit / 60
+    curve = quadratic_tail(form, [level])
+    assert curve.low[0] <= centre - max(effects) < centre + max(effects) <= curve.high[0]
+
+
+def test_below_the_floor_the_bound_is_that_of_a_chi_squared_law():
+    """If the constant directions have all the variance that rounding allows, no less than the bound is needed."""
+    directions, square, delta = 3, 2.0, 1e-3
+    form = QuadraticForm([1.0], [0.0], square, Rounding(delta, 0.0, directions, square))
+    level = 0.5
+    bound = least_below_floor(form, np.array([level - square]))[0]
+    gap = (np.sqrt(square) - np.sqrt(level)) ** 2 / (4 * delta)
+    assert 0 < bound <= -chi2.logsf(gap, directions)
+    shift = np.sqrt(square / directions / (4 * delta))
+    worst = QuadraticForm(np.full(directions, 4 * delta), np.full(directions, shift)) + QuadraticForm([1.0], [0.0])
+    assert bound <= quadratic_tail(worst, [level]).nats[0]
+    curve = quadratic_tail(form, [level])
+    assert np.isinf(curve.nats[0])
+    assert curve.low[0] == bound
+    assert np.isinf(least_below_floor(QuadraticForm([1.0], [0.0], square), np.array([-1.0]))[0])
+
+
+def test_levels_within_rounding_are_not_decided():
+    form = QuadraticForm([1.0], [0.0], 2.0, Rounding(1e-12, 0.0, 1, 2.0))
+    curve = quadratic_tail(form, [2.0 - 1e-9, 2.0, 2.0 + 1e-9, 3.0])
+    assert np.isnan(curve.nats[:3]).all()
+    assert np.isfinite(curve.nats[3])
+    assert "rounding" in curve.warnings[0]
+    assert (curve.low[:3].tolist(), curve.high[:3].tolist()) == ([0.0] * 3, [np.inf] * 3)

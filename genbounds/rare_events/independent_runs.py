@@ -9,8 +9,8 @@ the standard deviation of ln X_r over R runs, ln E X has the standard error
 
 (Cox's; the second term is that of s^2 / 2, by which the mean of ln X_r falls short of ln E X). It goes on growing
 where the runs have nothing in common, which the spread of the X_r themselves hides: one of them is the average then.
-The interval takes quantiles of Student's t with R - 1 degrees of freedom. Where a run's own theory explains more spread
-than the runs happened to show, the larger one counts.
+The interval takes quantiles of Student's t with R - 1 degrees of freedom. A run's own theory of its variance enters
+only where all runs say the same, as they do where all that they saw lay below a level.
 
 What no run has seen no spread can show: a sampler that misses the same region in each of its runs is certain and wrong.
 """
@@ -68,7 +68,7 @@ def curve_from_runs(
     logs : ndarray, shape (R, k)
         ln of each run's estimates; -inf where it is zero. R >= 2.
     variances : ndarray, shape (R, k)
-        Variances of the logarithms by each run's own theory; 0 where there is none.
+        Variances of the logarithms by each run's own theory, which count where the runs show no spread.
     account : Account
         What is said of the curve.
 
@@ -140,7 +140,8 @@ def _standard_error(logs: NDArray[np.float64], variances: NDArray[np.float64], n
     error = np.full(logs.shape[1], math.nan)
     if len(logs) > 1:
         known = np.isfinite(logs).all(axis=0)
-        spread = np.maximum(logs[:, known].var(axis=0, ddof=1), variances[:, known].mean(axis=0))
+        spread = logs[:, known].var(axis=0, ddof=1)
+        spread = np.where(spread > 0, spread, variances[:, known].mean(axis=0))
         error[known] = np.sqrt(spread / number + spread**2 / (2 * (len(logs) - 1)))
     return error
 

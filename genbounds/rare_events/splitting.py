@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genbounds.rare_events.moves import Shape
+
 __all__ = ["LatentLoss", "Pool", "Rung", "Splitting", "Stage"]
 
 #: Latent points (chains, d) to one loss each, (chains,).
@@ -36,10 +38,19 @@ class Pool:
 
 @dataclass(frozen=True)
 class Rung:
-    """One step of the ladder: the set {loss < threshold}, and the step of the moves within it."""
+    """One step of a ladder: the set {loss < threshold}, and how chains move within it.
+
+    Parameters
+    ----------
+    threshold : float
+        Infinity: the set is the one that the loss is finite in.
+    step, shape : float, Shape
+        Of the moves.
+    """
 
     threshold: float
     step: float
+    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,6 @@ class Stage:
         States of the stage before that lay below the threshold.
     acceptance : float
         Share of proposals that stayed within the set.
-    step : float
-        Of the last moves: 1 is a fresh draw from the prior.
     memory : float
         Correlation between the first and the last state of a chain, over all coordinates: 0 for independent draws, 1
         for chains that do not move.
@@ -61,7 +70,6 @@ class Stage:
 
     survivors: int
     acceptance: float
-    step: float
     memory: float
 
 
@@ -80,11 +88,13 @@ class Splitting:
         Stream of the run; its device is where all is done.
     dtype : torch.dtype
         Of the latent points.
+    shaped : bool
+        Whether moves take the shape of the stage's own survivors: for a pilot run only, whose counts are thrown away.
 
     Attributes
     ----------
-    step : float
-        Of the last move.
+    prior : Rung
+        No threshold at all, and moves that are fresh draws.
     evaluations : int
         Points at which a loss was evaluated so far.
     stages : list of Stage
@@ -92,11 +102,20 @@ class Splitting:
     """
 
     def __init__(
-        self, dimension: int, *, chains: int, moves: int, share: float, generator: torch.Generator, dtype: torch.dtype
+        self,
+        dimension: int,
+        *,
+        chains: int,
+        moves: int,
+        share: float,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        shaped: bool,
     ) -> None:
         self._dimension, self._chains, self._moves, self._share = dimension, chains, moves, share
-        self._generator, self._dtype = generator, dtype
-        self.step = 1.0
+        self._generator, self._dtype, self._shaped = generator, dtype, shaped
+        self._step = 1.0
+        self.prior = Rung(math.inf, 1.0, Shape(torch.ones(dimension, device=generator.device, dtype=dtype)))
         self.evaluations = 0
         self.stages: list[Stage] = []
 
@@ -105,7 +124,9 @@ class Splitting:
         states = [self._noise() for _ in range(self._moves)]
         return Pool(torch.stack(states), torch.stack([self._evaluate(loss, x) for x in states]))
 
-    def enter(self, loss: LatentLoss, pool: Pool, inside: Tensor, rung: Rung) -> tuple[Pool, Rung]:
+    def enter(
+        self, loss: LatentLoss, pool: Pool, inside: Tensor, threshold: float, rung: Rung | None = None
+    ) -> tuple[Pool, Rung]:
         """Start from states of a pool and move within {loss < threshold}.
 
         Parameters
@@ -116,8 +137,10 @@ class Splitting:
             The stage before.
         inside : Tensor of bool, shape (moves, chains)
             Its states that lie in the set; at least one.
-        rung : Rung
-            Threshold and step; a step of NaN is steered from move to move.
+        threshold : float
+            Of the set.
+        rung : Rung, optional
+            Step and shape, fixed without this run; by default the step is steered from move to move.
 
         Returns
         -------
@@ -127,25 +150,26 @@ class Splitting:
             With the step of the last move.
         """
         chosen = self._ancestors(inside)
-        x, at_chosen = pool.states.flatten(0, 1)[chosen], pool.values.flatten()[chosen]
-        values = self._evaluate(loss, x) if math.isinf(rung.threshold) else at_chosen
-        first, steered = x, math.isnan(rung.step)
-        step = self.step if steered else rung.step
+        x, values = pool.states.flatten(0, 1)[chosen], pool.values.flatten()[chosen]
+        if math.isinf(threshold):
+            values = self._evaluate(loss, x)
+        shape = rung.shape if rung else self._shape(pool.states[inside])
+        first, step = x, rung.step if rung else self._step
         states, losses, accepted = [], [], 0.0
         for _ in range(self._moves):
-            proposal = math.sqrt(1 - step**2) * x + step * self._noise()
+            proposal = shape.move(x, self._noise(), step)
             at_proposal = self._evaluate(loss, proposal)
-            stays = at_proposal < rung.threshold
+            stays = at_proposal < threshold
             x, values = torch.where(stays[:, None], proposal, x), torch.where(stays, at_proposal, values)
             states.append(x)
             losses.append(values)
             share = float(stays.double().mean())
             accepted += share / self._moves
-            if steered:
-                step = min(1.0, step * math.exp(share - _ACCEPTANCE))
-        self.step = step
-        self.stages.append(Stage(int(inside.sum()), accepted, step, _memory(first, x)))
-        return Pool(torch.stack(states), torch.stack(losses)), Rung(rung.threshold, step)
+            if not rung:
+                step = min(shape.longest, step * math.exp(share - _ACCEPTANCE))
+        self._step = step
+        self.stages.append(Stage(int(inside.sum()), accepted, _memory(first, x)))
+        return Pool(torch.stack(states), torch.stack(losses)), Rung(threshold, step, shape)
 
     def descend(
         self,
@@ -170,7 +194,7 @@ class Splitting:
         deepest : float
             Information in nats below which no further threshold is set.
         ladder : sequence of Rung, optional
-            Thresholds and steps, fixed without this run; by default they are chosen on the way.
+            Thresholds and moves, fixed without this run; by default they are chosen on the way.
 
         Returns
         -------
@@ -182,16 +206,17 @@ class Splitting:
         pool : Pool
             The last stage.
         rungs : list of Rung
-            Thresholds and steps of this run.
+            Thresholds and moves of this run.
         """
         log_shares, variances = np.full(len(levels), -math.inf), np.full(len(levels), math.inf)
         waiting, mass, variance = len(levels), 0.0, 0.0
         rungs: list[Rung] = []
         while True:
-            if ladder is None:
-                threshold = next_threshold(pool.values, self._share) if mass > -deepest else -math.inf
+            rung = ladder[len(rungs)] if ladder and len(rungs) < len(ladder) else None
+            if ladder is None and mass > -deepest:
+                threshold = next_threshold(pool.values, self._share)
             else:
-                threshold = ladder[len(rungs)].threshold if len(rungs) < len(ladder) else -math.inf
+                threshold = rung.threshold if rung else -math.inf
             while waiting and levels[waiting - 1] >= threshold:
                 waiting -= 1
                 share, spread = _share(pool.values <= levels[waiting])
@@ -202,9 +227,11 @@ class Splitting:
             if not waiting or not share:
                 return log_shares, variances, pool, rungs
             mass, variance = mass + math.log(share), variance + spread
-            step = math.nan if ladder is None else ladder[len(rungs)].step
-            pool, rung = self.enter(loss, pool, inside, Rung(threshold, step))
-            rungs.append(rung)
+            pool, used = self.enter(loss, pool, inside, threshold, rung)
+            rungs.append(used)
+
+    def _shape(self, survivors: Tensor) -> Shape:
+        return Shape.of_states(survivors) if self._shaped else self.prior.shape
 
     def _noise(self) -> Tensor:
         shape, device = (self._chains, self._dimension), self._generator.device

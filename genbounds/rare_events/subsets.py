@@ -9,14 +9,13 @@ below the next threshold are the ancestors of the next stage's chains. All P sta
 
 which is reversible for the Gaussian and therefore, accepted so, for the Gaussian within the set [CotterEtAl2013]_.
 
-**Adaptive thresholds** (the default) are quantiles of the states at hand: none has to be known, and the estimate of the
-probability has a bias of order 1/N. **Fixed thresholds** (``unbiased=True``) come from a pilot run, thrown away but for
-its thresholds and steps. Then each run's estimate of the probability is exactly unbiased, at any number of chains and
-moves, however badly they mix. Proof. Let A_0 contain A_1 contain ... be the sets, pi_j the prior within A_j, K_j a
+**Fixed thresholds** (the default) come from a pilot run, thrown away but for its thresholds, steps and the shape of its
+clouds of states, after which the moves are shaped direction by direction (`genbounds.rare_events.moves`): narrow where
+the set is, wide where it is. Then each run's estimate of the probability is exactly unbiased, at any number of chains
+and moves, however badly they mix. Proof. Let A_0 contain A_1 contain ... be the sets, pi_j the prior within A_j, K_j a
 stage's move, which leaves pi_j as it is, S_j the share of stage j - 1's states within A_j, and m_j(f) = (1/N) sum_n
-f(X_j^n) over stage j. Claim: E[S_1 ... S_j m_j(f)] = P(A_j) pi_j(f) for every bounded f. For j = 0 the states are
-draws from the prior. Given stage j - 1, each of its states within A_j has the same expected share of the ancestors, so
-that
+f(X_j^n) over stage j. Claim: E[S_1 ... S_j m_j(f)] = P(A_j) pi_j(f) for every bounded f. For j = 0 the states are draws
+from the prior. Given stage j - 1, each of its states within A_j has the same expected share of the ancestors, so that
 
     E[m_j(f) | stage j - 1] = average over its states in A_j of g,        g = (1/P) sum_(p=1..P) K_j^p f,
 
@@ -27,10 +26,14 @@ way, and that all survivors have equally many, up to a remainder at random, is a
 Conditioning on the pilot changes nothing. So Markov's inequality turns the estimate into a limit that fails with a
 chosen probability at most (`TailCurve.upper_limit`).
 
+**Adaptive thresholds** (``unbiased=False``) are quantiles of each run's own states: there is no pilot, and no run dies
+out where a threshold was set too low for it. The estimate of the probability has a bias of order 1/N. Moves keep one
+width in all directions there: shaped after the states that they move they would overstate the share of these states.
+
 **The error** comes from independent runs (`genbounds.rare_events.independent_runs`). A run's own theory [AuBeck2001]_,
 sum_j (1 - S_j) (1 + gamma_j) / (S_j N) for the variance of the logarithm, with gamma_j from the chains' correlations,
 takes stages for independent of each other. Where chains hardly move they are not, and the runs lie several times
-farther apart, which a warning says. The theory only keeps runs that agree by chance from counting as certain.
+farther apart, which a warning says.
 """
 
 import math
@@ -40,7 +43,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 from torch import Tensor
 
 from genbounds.models.progress import track
@@ -55,17 +57,19 @@ __all__ = ["subset_simulation"]
 
 #: A chain that keeps more than this correlation with its start through the median stage hardly moves.
 _FROZEN = 0.9
+#: Runs that lie so many times farther apart than the stages by themselves explain remember their ancestors.
+_APART = 3.0
 #: Fewer survivors than this carry a stage badly.
 _FEW = 10
 
 
 @dataclass(frozen=True)
 class _Ladder:
-    """Thresholds and steps of a run: down to the condition, the first stage within it, and down from there."""
+    """Thresholds and moves of a run: down to the condition, the first stage within it, and down from there."""
 
-    above: Sequence[Rung] | None
-    entry: Rung
-    below: Sequence[Rung] | None
+    above: Sequence[Rung] | None = None
+    entry: Rung | None = None
+    below: Sequence[Rung] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def subset_simulation(
     levels: ArrayLike,
     *,
     condition: tuple[LatentLoss, float] | None = None,
-    unbiased: bool = False,
+    unbiased: bool = True,
     chains: int = 100,
     moves: int = 20,
     runs: int = 8,
@@ -112,8 +116,8 @@ def subset_simulation(
         Another loss, of the same z, and a level for it: chains are driven there first, and the curve is that of `loss`
         within {condition <= level}. `loss` is not evaluated outside of that set.
     unbiased : bool
-        Take thresholds and steps from a pilot run, one more run: the estimates of the probability (of the condition and
-        of both together, for a condition) are unbiased then.
+        Take thresholds and moves from a pilot run, one more run: the estimates of the probability (of the condition and
+        of both together, for a condition) are unbiased then. Otherwise each run chooses its thresholds.
     chains : int
         Chains in each run, M >= 2; the loss is called with as many points.
     moves : int
@@ -177,12 +181,14 @@ def subset_simulation(
     if condition is not None:
         finite("condition", condition[1], "Its second part is a level of its loss.")
 
-    def run(number: int, ladder: _Ladder | None) -> _Run:
+    def run(number: int, ladder: _Ladder | None, shaped: bool = False) -> _Run:
         generator = stream(seed, "subset simulation", number, device=device)
-        engine = Splitting(dimension, chains=chains, moves=moves, share=share, generator=generator, dtype=dtype)
+        engine = Splitting(
+            dimension, chains=chains, moves=moves, share=share, generator=generator, dtype=dtype, shaped=shaped
+        )
         return _run(engine, loss, wanted, condition, deepest, ladder)
 
-    pilot = run(runs, None) if unbiased else None
+    pilot = run(runs, None, shaped=True) if unbiased else None
     numbers = track(range(runs), "subset simulation", total=runs, progress=progress)
     found = [run(number, pilot.ladder if pilot else None) for number in numbers]
     tails = np.array([each.tail[0] for each in found]), np.array([each.tail[1] for each in found])
@@ -209,18 +215,18 @@ def _run(
     ladder: _Ladder | None,
 ) -> _Run:
     """Run once, down the ladder of a pilot or choosing one on the way."""
-    fixed = ladder or _Ladder(None, Rung(math.inf, math.nan), None)
+    fixed = ladder or _Ladder()
     if condition is None:
         *tail, _, rungs = engine.descend(loss, engine.draw(loss), levels, deepest, fixed.below)
-        return _Run((np.zeros(1), np.zeros(1)), tail, _Ladder([], fixed.entry, rungs), engine)
+        return _Run((np.zeros(1), np.zeros(1)), tail, _Ladder(below=rungs), engine)
     first, level = condition
     *reached, pool, upper = engine.descend(first, engine.draw(first), np.array([float(level)]), deepest, fixed.above)
     inside = pool.values <= level
     if not inside.any():
         nothing = np.full(len(levels), -math.inf), np.full(len(levels), math.inf)
-        return _Run(reached, nothing, _Ladder(upper, Rung(math.inf, engine.step), []), engine)
+        return _Run(reached, nothing, _Ladder(upper, [engine.prior, *upper][-1], []), engine)
     both = _within(loss, first, level)
-    pool, entry = engine.enter(both, pool, inside, fixed.entry)
+    pool, entry = engine.enter(both, pool, inside, math.inf, fixed.entry)
     *tail, _, rungs = engine.descend(both, pool, levels, deepest, fixed.below)
     return _Run(reached, tail, _Ladder(upper, entry, rungs), engine)
 
@@ -249,11 +255,11 @@ def _warnings(
     stages = [stage for each in found for stage in each.engine.stages]
     if stages:
         memory, acceptance = np.median([s.memory for s in stages]), np.median([s.acceptance for s in stages])
-        step, survivors = min(s.step for s in stages), min(s.survivors for s in stages)
+        survivors = min(s.survivors for s in stages)
         if memory > _FROZEN or acceptance < 0.1:
             said.append(
                 f"chains hardly move: they keep a correlation of {memory:.2f} with where they started in the median "
-                f"stage (acceptance {acceptance:.2f}, smallest step {step:.2g}). Take more moves, or another sampler."
+                f"stage (acceptance {acceptance:.2f}). Take more moves, or another sampler."
             )
         if survivors < _FEW:
             said.append(f"a stage began with {survivors} survivors only. Take more chains or moves.")
@@ -262,8 +268,7 @@ def _warnings(
     if known.any():
         spread, theory = logs[:, known].var(axis=0, ddof=1), variances[:, known].mean(axis=0)
         worst = int(np.argmax(spread / theory))
-        if spread[worst] > theory[worst] * stats.chi2.ppf(0.999, len(found) - 1) / (len(found) - 1):
-            ratio = math.sqrt(spread[worst] / theory[worst])
+        if (ratio := math.sqrt(spread[worst] / theory[worst])) > _APART:
             said.append(
                 f"runs lie {ratio:.1f} times as far apart as the stages by themselves explain: chains remember their "
                 "ancestors. Take more moves."

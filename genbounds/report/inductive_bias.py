@@ -111,8 +111,10 @@ def draw_curves(curves: Mapping[str, TailCurve], axes: "Axes | None" = None, *, 
         colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
         known = np.isfinite(curve.nats)
         axes.plot(curve.levels[known], curve.nats[known], color=colour, marker=marker, markersize=4.5, label=name)
-        high = np.where(np.isfinite(curve.high), curve.high, curve.nats)
-        axes.fill_between(curve.levels[known], curve.low[known], high[known], color=colour, alpha=0.2, linewidth=0)
+        between = known & np.isfinite(curve.high)
+        axes.fill_between(
+            curve.levels[between], curve.low[between], curve.high[between], color=colour, alpha=0.2, linewidth=0
+        )
         beyond = ~known & np.isfinite(curve.low) & (curve.low > 0)
         axes.errorbar(
             curve.levels[beyond],

@@ -6,10 +6,13 @@ Everything is a curve over levels of the loss, of -ln P(loss <= level) in nats, 
 from genbounds.lazy import lazy
 
 _HOME = {
+    "Agreement": "agreement",
+    "ConditionalAgreement": "agreement",
     "ConditionalTail": "curves",
     "LogMean": "log_means",
     "QuadraticForm": "quadratic.forms",
     "TailCurve": "curves",
+    "annealed_importance": "annealing",
     "chain_tail": "chains",
     "counted_conditional_tail": "counting",
     "counted_tail": "counting",
@@ -21,6 +24,7 @@ _HOME = {
     "quadratic_tail": "quadratic.tails",
     "ruben_tail": "quadratic.ruben",
     "saddlepoint_nats": "quadratic.saddlepoint",
+    "sampled_tail": "sampling",
     "small_ball": "quadratic.small_ball",
     "split_r_hat": "chains",
     "subset_simulation": "subsets",

@@ -61,7 +61,7 @@ def log_tail(
     value : ndarray, shape (k,)
         Natural logarithms.
     error : ndarray, shape (k,)
-        Estimated absolute error: what the last halving of the step changed, and a bound on rounding.
+        Estimated absolute error: what the last halving of the step changed, what was cut off, and rounding.
     """
     value, error = np.empty(len(x)), np.empty(len(x))
     block = max(1, _BLOCK // (_FIRST * len(weights)))
@@ -123,4 +123,5 @@ def _integral(
         nodes = np.arange(steps + 1) / steps
         if (change <= _AGREE).all():
             break
+    change += np.abs(values[:, -1] / total)  # what was cut off is smaller than its first value
     return total * end[:, 0] / steps / math.pi, change, 1 / np.sqrt(second)

@@ -7,8 +7,8 @@ With B = (I + 2 t S)^-1 and u = B m for the mean m of r,
 
 An error of S of norm delta makes this at most ``delta (t tr B + 2 t^2 ||u||^2)``. An error of norm eps of a factor A
 is ``dS = A dA^T + dA A^T`` and makes it at most ``2 eps (t sum b_i s_i + 2 t^2 ||u|| ||A^T u||)``, with the singular
-values s_i of A. Directions that were counted as constant are in the trace and in u. Twice that is
-returned: in lower tails the leading order was never exceeded, in upper tails near the mean by a factor of up to 1.97.
+values s_i of A. Directions that were counted as constant are in the trace and in u. Twice that is returned: in lower
+tails the leading order was never exceeded, in upper tails near the mean by a factor of up to 1.97.
 
 At levels below the floor the same directions bound from below what "infinite" may hide. Under any law within the
 rounding they are a Gaussian vector whose variances are at most 4 (delta + eps^2), which has to bridge the gap between
@@ -19,7 +19,7 @@ the roots of floor and level; and a chi-squared variable with h degrees of freed
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.rare_events.quadratic.forms import QuadraticForm
+from genbounds.rare_events.quadratic.forms import QuadraticForm, Rounding
 from genbounds.rare_events.quadratic.saddles import saddle
 
 __all__ = ["least_below_floor", "rounding_nats"]
@@ -43,6 +43,8 @@ def rounding_nats(form: QuadraticForm, x: NDArray[np.float64], *, upper: bool) -
         Nats, >= 0.
     """
     w, d2, open_ = form.weights, form.shifts**2, form.rounding
+    if open_ == Rounding():
+        return np.zeros(len(x))
     point = saddle(w / w.max(), d2, x / w.max(), upper=upper, pole=1)
     t, p = np.abs(point.tx / x), np.abs(point.p)
     root, along = p**2 @ (d2 / w) + 4 * t**2 * open_.square, p**2 @ d2  # (2 t ||u||)^2 and (2 t ||A' u||)^2

@@ -72,7 +72,7 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
     if undecided.any():
         nats[undecided], low[undecided], high[undecided] = np.nan, 0.0, np.inf
         warnings.append(
-            f"{undecided.sum()} levels lie within what rounding of the covariance leaves open. Pass a factor."
+            f"{undecided.sum()} levels lie within what rounding of the covariance, or of its factor, leaves open"
         )
     return TailCurve(
         levels=points,

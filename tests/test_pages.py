@@ -11,7 +11,9 @@ from genbounds.theorems import catalogue
 from genbounds.theorems.theorem import REGISTERED
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {name: (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("coherence", "information")}
+PAGES = {
+    name: (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("coherence", "inductive_bias", "information")
+}
 NAMES = [
     (page, name) for page, text in PAGES.items() for name in sorted(set(re.findall(r"`(genbounds\.[\w.]+)", text)))
 ]
@@ -31,17 +33,19 @@ def test_every_name_exists(page, name):
         importlib.import_module(name)
 
 
-def test_calls_of_the_room_coherence_exist():
-    from genbounds import coherence
-
-    calls = set(re.findall(r"`(\w+)(?:\(|`)", PAGES["coherence"])) & {*dir(coherence)}
-    assert len(calls) >= 12
-    assert all(callable(getattr(coherence, name)) for name in calls)
+@pytest.mark.parametrize(
+    ("page", "rooms"), [("coherence", ["coherence"]), ("inductive_bias", ["inductive_bias", "rare_events"])]
+)
+def test_calls_of_the_rooms_exist(page, rooms):
+    for room in (importlib.import_module(f"genbounds.{name}") for name in rooms):
+        calls = set(re.findall(r"`(\w+)(?:\(|`)", PAGES[page])) & {*dir(room)}
+        assert len(calls) >= 5
+        assert all(callable(getattr(room, name)) for name in calls)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_named_exists(page):
-    commands = set(re.findall(r"^genbounds (\w+)|`genbounds (\w+)", PAGES[page], re.MULTILINE))
+    commands = set(re.findall(r"^genbounds ([\w-]+)|`genbounds ([\w-]+)", PAGES[page], re.MULTILINE))
     assert commands
     assert {command or quoted for command, quoted in commands} <= set(app)
 

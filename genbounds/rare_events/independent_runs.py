@@ -9,8 +9,10 @@ the standard deviation of ln X_r over R runs, ln E X has the standard error
 
 (Cox's; the second term is that of s^2 / 2, by which the mean of ln X_r falls short of ln E X). It goes on growing
 where the runs have nothing in common, which the spread of the X_r themselves hides: one of them is the average then.
-The interval takes quantiles of Student's t with R - 1 degrees of freedom. A run's own theory of its variance enters
-only where all runs say the same, as they do where all that they saw lay below a level.
+The interval takes quantiles of Student's t with R - 1 degrees of freedom around mean ln X_r + s^2 / 2, and reaches to
+the value where that lies outside of it. For log-normal runs a nominal 95 % covers 94 % at s = 1/2, 93 % at s = 1, 91 %
+at s = 2 and 88 % at s = 5 and 10 (8 runs). A run's own theory of its variance enters only where all runs say the same,
+as they do where all that they saw lay below a level.
 
 What no run has seen no spread can show: a sampler that misses the same region in each of its runs is certain and wrong.
 """
@@ -78,8 +80,8 @@ def curve_from_runs(
         Levels that no run reached are not resolved, and their information is at least the low end of the last level
         that is.
     """
-    nats, error = _minus_log_mean(logs), _standard_error(logs, variances, len(logs))
-    low, high = _interval(nats, error, account.confidence, len(logs))
+    nats = _minus_log_mean(logs)
+    error, low, high = _spread(nats, logs, variances, np.full(len(logs), 1 / len(logs)), account.confidence)
     if account.unbiased:  # Markov's inequality holds even where one run carries all
         high = np.fmin(high, nats - math.log((1 - account.confidence) / 2))
     return TailCurve(levels, nats, error, low, high, kind="estimate", **asdict(account))
@@ -119,11 +121,9 @@ def conditional_from_runs(
     (logs, variances), (tail_logs, tail_variances) = conditions, tails
     condition = curve_from_runs(np.array([level]), logs, variances, account)
     joint = curve_from_runs(levels, logs + tail_logs, variances + tail_variances, account)
-    effective = len(logs) ** 2 / np.exp(2 * (logs[:, 0] + condition.nats[0])).sum()
-    nats = np.maximum(joint.nats - condition.nats, 0.0)
-    reached = np.isfinite(logs[:, 0])
-    error = _standard_error(tail_logs[reached], tail_variances[reached], effective)
-    low, high = _interval(nats, error, account.confidence, int(reached.sum()))
+    nats, reached = np.maximum(joint.nats - condition.nats, 0.0), np.isfinite(logs[:, 0])
+    weights = np.exp(logs[reached, 0] + condition.nats) / len(logs)
+    error, low, high = _spread(nats, tail_logs[reached], tail_variances[reached], weights, account.confidence)
     tail = TailCurve(levels, nats, error, low, high, kind="estimate", **asdict(replace(account, unbiased=False)))
     return ConditionalTail(condition, tail, joint)
 
@@ -135,21 +135,22 @@ def _minus_log_mean(logs: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isinf(nats), math.nan, np.maximum(nats, 0.0))
 
 
-def _standard_error(logs: NDArray[np.float64], variances: NDArray[np.float64], number: float) -> NDArray[np.float64]:
-    """Return the standard error of the mean's logarithm, as of `number` runs; NaN where a run's estimate is zero."""
-    error = np.full(logs.shape[1], math.nan)
-    if len(logs) > 1:
-        known = np.isfinite(logs).all(axis=0)
+def _spread(
+    nats: NDArray[np.float64],
+    logs: NDArray[np.float64],
+    variances: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    confidence: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the standard error, NaN where a run's estimate is zero, and the ends of the interval."""
+    runs, known = len(logs), np.isfinite(logs).all(axis=0) & np.isfinite(nats)
+    error, low, high = np.full(len(nats), math.nan), np.zeros(len(nats)), np.full(len(nats), math.inf)
+    if runs > 1:
         spread = logs[:, known].var(axis=0, ddof=1)
         spread = np.where(spread > 0, spread, variances[:, known].mean(axis=0))
-        error[known] = np.sqrt(spread / number + spread**2 / (2 * (len(logs) - 1)))
-    return error
-
-
-def _interval(
-    nats: NDArray[np.float64], error: NDArray[np.float64], confidence: float, runs: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends. Information grows towards lower levels, so that a low end holds below its level too."""
-    reach = stats.t.ppf((1 + confidence) / 2, max(runs - 1, 1)) * error
-    low, high = np.fmax(nats - reach, 0.0), np.where(np.isnan(error), math.inf, nats + reach)
-    return np.maximum.accumulate(low[::-1])[::-1], high
+        error[known] = np.sqrt(spread * (weights**2).sum() + spread**2 / (2 * (runs - 1)))
+        centre = -(weights @ logs[:, known] + spread / 2)
+        reach = stats.t.ppf((1 + confidence) / 2, runs - 1) * error[known]
+        low[known], high[known] = np.maximum(centre - reach, 0.0), np.maximum(centre + reach, nats[known])
+    # Information grows towards lower levels, so that a low end holds below its level too.
+    return error, np.fmin(np.maximum.accumulate(low[::-1])[::-1], nats), high

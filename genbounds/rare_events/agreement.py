@@ -4,11 +4,13 @@ Two samplers fail in different ways: one that walks at random freezes, one that 
 it was led into. Each reports errors that do not know of it. That both err in the same way is less likely, and where
 they differ by more than their errors allow neither is to be believed.
 
-**The rule.** At a level two curves *agree* if both resolve it and their intervals meet, and *disagree* if they do not
-meet; where the intervals meet but one curve has no value, or neither an error, the level is *undecided*. For k levels
-the arms of the intervals are first stretched by the ratio of normal quantiles at 1 - a / (2 k) and 1 - a / 2,
+**The rule.** A curve resolves a level where its standard error is at most one nat or a tenth of the value, and both
+ends of its interval are finite. Two curves *agree* at a level that both resolve where their intervals meet, and
+*disagree* where the intervals do not meet, resolved or not; otherwise the level is *undecided*. For k levels the arms
+of the intervals are first stretched by the ratio of normal quantiles at 1 - a / (2 k) and 1 - a / 2, with
 a = 1 - confidence, so that a flag at any of them is about as rare as at a single one. Where both intervals are honest
-that has a probability of at most 2 a; of much less where the errors are alike.
+that has a probability of at most 2 a; of much less where the errors are alike. Samplers that miss the same region agree,
+and are wrong: no rule sees that.
 
 **The combination**, where they agree, weighs values by their inverse squared errors; its error is scaled up by the
 difference in units of its error, where that is above 1, and its interval has the wider of the curves' ratios of arm to
@@ -130,6 +132,8 @@ class Agreement:
 class ConditionalAgreement:
     """Two samplers on a condition, on a loss given it, and on both together.
 
+    The tail, a difference of the other two, is undecided wherever one of these is not agreed upon.
+
     Parameters
     ----------
     condition, tail, joint : Agreement
@@ -178,16 +182,22 @@ class ConditionalAgreement:
         ConditionalAgreement
             The records.
         """
-        return cls(**{field.name: Agreement.from_json(content[field.name]) for field in fields(cls)})
+        sides = (
+            ConditionalTail(*(TailCurve.from_json(content[field.name][side]) for field in fields(cls)))
+            for side in ("first", "second")
+        )
+        return conditional_agreement(*sides)
 
 
-def agreement(first: TailCurve, second: TailCurve) -> Agreement:
+def agreement(first: TailCurve, second: TailCurve, doubted: NDArray[np.bool_] | None = None) -> Agreement:
     """Compare two curves by the rule above.
 
     Parameters
     ----------
     first, second : TailCurve
         At the same levels; one may be exact.
+    doubted : ndarray of bool, shape (k,), optional
+        Levels that are undecided at best, for a reason that lies elsewhere.
 
     Returns
     -------
@@ -206,7 +216,9 @@ def agreement(first: TailCurve, second: TailCurve) -> Agreement:
         z = np.where(gap == 0, 0.0, gap / np.hypot(first.standard_error, second.standard_error))
     ends = [_stretched(curve) for curve in (first, second)]
     apart = np.maximum(ends[0][0], ends[1][0]) > np.minimum(ends[0][1], ends[1][1])
-    known = ~np.isnan(gap) & ~np.isnan(np.fmin(first.standard_error, second.standard_error))
+    known = _resolved(first) & _resolved(second)
+    if doubted is not None:
+        known &= ~doubted
     verdicts = tuple(np.where(apart, "disagree", np.where(known, "agree", "undecided")).tolist())
     return Agreement(first, second, z, verdicts, _combined(first, second, verdicts))
 
@@ -224,9 +236,18 @@ def conditional_agreement(first: ConditionalTail, second: ConditionalTail) -> Co
     ConditionalAgreement
         The comparisons.
     """
-    return ConditionalAgreement(
-        *(agreement(getattr(first, field.name), getattr(second, field.name)) for field in fields(ConditionalTail))
-    )
+    condition = agreement(first.condition, second.condition)
+    joint = agreement(first.joint, second.joint)
+    doubted = ~joint.agrees | ~condition.agrees
+    return ConditionalAgreement(condition, agreement(first.tail, second.tail, doubted), joint)
+
+
+def _resolved(curve: TailCurve) -> NDArray[np.bool_]:
+    """Return where a curve has a value that a comparison can lean on; infinity counts where it is certain."""
+    with np.errstate(invalid="ignore"):
+        sharp = curve.standard_error <= np.maximum(1.0, curve.nats / 10)
+    ends = np.isfinite(curve.high) | (curve.standard_error == 0)
+    return np.asarray(sharp & ends & ~np.isnan(curve.nats))
 
 
 def _shown(curve: TailCurve, number: int) -> str:
@@ -253,8 +274,8 @@ def _combined(first: TailCurve, second: TailCurve, verdicts: tuple[str, ...]) ->
     nats, error = np.full(len(verdicts), np.nan), np.full(len(verdicts), np.nan)
     low, high = lows.min(axis=0), highs.max(axis=0)
     for level in np.flatnonzero([verdict == "agree" for verdict in verdicts]):
-        best = int(np.nanargmin(errors[:, level]))
-        if errors[best, level] == 0 or np.isnan(errors[:, level]).any():  # the other one adds nothing to it
+        best = int(np.argmin(errors[:, level]))
+        if not errors[best, level]:  # certain: the other one adds nothing to it
             nats[level], error[level] = values[best, level], errors[best, level]
             low[level], high[level] = lows[best, level], highs[best, level]
             continue

@@ -152,13 +152,14 @@ def annealed_importance(
         True,
         _warnings(schedule, logs),
     )
-    nothing = np.zeros_like(logs)
+    # Only where all runs say the same, as they do where no chain was above a level: one more chain would have been.
+    least = np.full_like(logs, 1 / (chains * (chains + 1)))
     if condition is None:
-        return curve_from_runs(wanted, logs, nothing, account)
+        return curve_from_runs(wanted, logs, least, account)
     met, both = logs[:, :1], logs[:, 1:]
-    with np.errstate(invalid="ignore"):
-        tails = np.where(np.isfinite(both), both - met, -math.inf)
-    return conditional_from_runs(task.limit, wanted, (met, nothing[:, :1]), (tails, nothing[:, 1:]), account)
+    # A run without the condition counts as one without the levels: rarely less than the truth, never more on average.
+    tails = np.where(np.isfinite(met) & np.isfinite(both), both - np.where(np.isfinite(met), met, 0.0), -math.inf)
+    return conditional_from_runs(task.limit, wanted, (met, least[:, :1]), (tails, least[:, 1:]), account)
 
 
 def _warnings(schedule: Schedule, logs: NDArray[np.float64]) -> tuple[str, ...]:

@@ -165,10 +165,10 @@ class Populations:
             effective.append(_effective(_tilt(coldness, points, met)))
             accepted.append(share)
             step = min(largest, step * math.exp(share - ACCEPTED))
-        table = np.array(effective).T
-        best = table.max(axis=1, keepdims=True)
-        weights = np.where((table >= best / 2) & (best > 0), table, 0.0)
-        weights[best[:, 0] == 0, -1] = 1.0  # never met: looked for at the coldest
+        # A rung counts by the square of how many chains carry the estimate there: rungs where luck would have to help
+        # count next to nothing, yet a run that meets a level with its condition has met the condition, for the ratio.
+        weights = np.square(np.array(effective).T)
+        weights[~weights.any(axis=1), -1] = 1.0  # never met: looked for at the coldest
         reached = not missed
         return Schedule(rungs, weights / weights.sum(axis=1, keepdims=True), reached, float(np.mean(accepted or [1.0])))
 

@@ -1,14 +1,15 @@
 """Generalization bounds from information: mutual information, supersamples, noisy training, layers.
 
-The modules of this folder hold theorems, but for `bayes_mixture`, which runs a network. Four folders measure:
+The modules of this folder hold theorems, but for `bayes_mixture`, which runs a network, and `weights`, which samples.
+Four folders measure:
 
 * `estimation`: estimates, exact upper limits, and the family of bounds of a supersample experiment;
 * `supersamples`: that experiment;
 * `langevin`: an optimiser with noise and a meter for it;
 * `representations`: a checkpoint layer by layer.
 
-Nothing that this module imports needs torch. `bayes_mixture`, `supersamples.experiment`, `langevin.optimiser`,
-`langevin.meter` and `representations.funnels` do: import them by their names.
+Nothing that this module imports needs torch. `bayes_mixture`, `weights`, `supersamples.experiment`,
+`langevin.optimiser`, `langevin.meter` and `representations.funnels` do: import them by their names.
 """
 
 from genbounds.information.almost_exchangeable import almost_exchangeable

@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genbounds.inductive_bias.architectures.comparison import Comparison
-from genbounds.inductive_bias.architectures.draws import Draws
+from genbounds.inductive_bias.architectures.draws import Draws, increasing
 from genbounds.inductive_bias.architectures.named import Architecture
+from genbounds.inductive_bias.architectures.tasks import results_of
 from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses
 from genbounds.models.data import load_data
 from genbounds.models.factory import code_sha256, load_factory
-from genbounds.models.progress import track
-from genbounds.numerics.checks import finite
 from genbounds.rare_events.curves import TailCurve
-from genbounds.sweeps import Store, Task, run
+from genbounds.sweeps import Store, Task
 
 __all__ = ["compare_kernels", "kernel_information"]
 
@@ -72,10 +71,11 @@ def compare_kernels(
     Raises
     ------
     ValueError
-        If there are too few examples, or a task fails.
+        If there are too few examples or classes, levels do not increase, or a task fails, such as one with repeated
+        training inputs.
     """
-    source = load_data(data)
-    classes, shares, tried = source.classes, finite("levels", levels), Draws(source, train, test, draws, seed)
+    shares, tried = increasing(levels), Draws(load_data(data), train, test, draws, seed)
+    classes = tried.classes
     tasks: dict[str, list[Task]] = {name: [] for name in kernels}
     for inputs, targets in tried:
         arrays = {"inputs": inputs.double().numpy(), "targets": np.eye(classes)[targets.numpy()] - 1 / classes}
@@ -86,14 +86,8 @@ def compare_kernels(
             tasks[name].append(
                 Task("genbounds.inductive_bias.architectures.kernels:kernel_information", settings, arrays)
             )
-    every = [task for each in tasks.values() for task in each]
-    outcomes = track(
-        run(every, store=store, executor=executor), "Conditioning processes", total=len(every), progress=progress
-    )
-    results = {outcome.task.id: outcome.result for outcome in outcomes}
-    curves = {
-        name: tuple(TailCurve.from_json(results[task.id]["curve"]) for task in each) for name, each in tasks.items()
-    }
+    results = results_of(tasks, "Conditioning processes", store=store, executor=executor, progress=progress)
+    curves = {name: tuple(TailCurve.from_json(each["curve"]) for each in own) for name, own in results.items()}
     return Comparison(
         task=str(tried),
         loss="mean square error of one-hot targets",

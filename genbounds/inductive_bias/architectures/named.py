@@ -45,8 +45,8 @@ def known_kernels() -> dict[str, Architecture]:
     }
 
 
-def known_networks(shape: Sequence[int], classes: int) -> dict[str, Architecture]:
-    """Return the networks that have a name, of about the same number of weights for images of 28 x 28.
+def known_networks(shape: Sequence[int], classes: int, *, small: bool = False) -> dict[str, Architecture]:
+    """Return the networks that have a name.
 
     Parameters
     ----------
@@ -54,6 +54,9 @@ def known_networks(shape: Sequence[int], classes: int) -> dict[str, Architecture
         Shape of an input.
     classes : int
         Number of classes.
+    small : bool
+        Networks of some hundred weights for small images, within reach of `compare_random`. Otherwise some thousand, to
+        be trained.
 
     Returns
     -------
@@ -61,12 +64,16 @@ def known_networks(shape: Sequence[int], classes: int) -> dict[str, Architecture
         ``mlp``, and for square images of one channel with an even side ``cnn`` and ``transformer``.
     """
     networks = "genbounds.models.networks"
-    known = {"mlp": Architecture(f"{networks}:mlp", {"inputs": int(np.prod(shape)), "classes": classes, "hidden": 32})}
+    hidden, channels, attention = (4, 2, {"width": 4, "blocks": 1}) if small else (32, 16, {"width": 32})
+    inputs = int(np.prod(shape))
+    known = {"mlp": Architecture(f"{networks}:mlp", {"inputs": inputs, "classes": classes, "hidden": hidden})}
     if len(shape) == 3 and shape[0] == 1 and shape[1] == shape[2] and shape[1] % 2 == 0:
         side = int(shape[1])
         patch = 7 if side % 7 == 0 else 2
-        known["cnn"] = Architecture(f"{networks}:convolutional", {"classes": classes, "channels": 16, "side": side})
+        known["cnn"] = Architecture(
+            f"{networks}:convolutional", {"classes": classes, "channels": channels, "side": side}
+        )
         known["transformer"] = Architecture(
-            f"{networks}:transformer", {"classes": classes, "patch": patch, "side": side, "width": 32}
+            f"{networks}:transformer", {"classes": classes, "patch": patch, "side": side, **attention}
         )
     return known

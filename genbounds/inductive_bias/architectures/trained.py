@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from genbounds.inductive_bias.architectures.comparison import Comparison
-from genbounds.inductive_bias.architectures.draws import Draws
+from genbounds.inductive_bias.architectures.draws import Draws, increasing
 from genbounds.inductive_bias.architectures.named import Architecture
 from genbounds.inductive_bias.samples.trained import trained_networks
 from genbounds.models.data import load_data
@@ -77,11 +77,12 @@ def compare_trained(
     Raises
     ------
     ValueError
-        If there are too few examples, a task fails, or no network of an architecture fits.
+        If there are too few examples or classes, levels do not increase, a task fails, or no network of an
+        architecture fits.
     """
-    tried = Draws(load_data(data), train, test, draws, seed)
+    shares, tried = increasing(levels), Draws(load_data(data), train, test, draws, seed)
     curves: dict[str, list[TailCurve]] = {name: [] for name in networks}
-    for inputs, targets in tried:
+    for draw, (inputs, targets) in enumerate(tried):
         for name, network in networks.items():
             found = trained_networks(
                 (inputs[:train], targets[:train]),
@@ -90,14 +91,14 @@ def compare_trained(
                 arguments=network.arguments,
                 networks=number,
                 training=(trainings or {}).get(name, EnsembleTraining(epochs=1000)),
-                seed=seed,
+                seed=tried.seed_of(draw),
                 device=device,
                 dtype=dtype,
                 store=store,
                 executor=executor,
                 progress=progress,
             )
-            curves[name].append(found.information(levels, "error", confidence=level))
+            curves[name].append(found.information(shares, "error", confidence=level))
     return Comparison(
         task=str(tried),
         loss="share of test errors",

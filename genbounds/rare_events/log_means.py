@@ -78,8 +78,9 @@ def log_mean(log_terms: ArrayLike, level: float = 0.95) -> LogMean:
     log_terms : array_like, shape (n,)
         Logarithms of independent terms, n >= 25; -infinity for a term that is 0.
     level : float
-        Confidence of the interval, in (0, 1): nominal, and measured to hold for n of a thousand and tails of any
-        weight, as the tails on which it would not hold are mostly seen.
+        Confidence of the interval, in (0, 1): nominal. Of a thousand terms a nominal 95 % covers 95 % or more where the
+        tail has a variance, and 92 % at worst, for indices of 0.6 to 0.7, which are not always seen; of 100 to 300
+        terms 95 % and 88 %.
 
     Returns
     -------
@@ -104,7 +105,10 @@ def log_mean(log_terms: ArrayLike, level: float = 0.95) -> LogMean:
     if logs.ndim != 1 or len(logs) < 25:
         raise ValueError(f"log_terms must be a list of at least 25 numbers, got shape {logs.shape}. Draw more.")
     if np.isnan(logs).any() or (logs == np.inf).any():
-        raise ValueError("log_terms must be numbers below infinity, got NaN or infinity. Look upstream.")
+        where = int(np.flatnonzero(np.isnan(logs) | (logs == np.inf))[0])
+        raise ValueError(
+            f"log_terms must be numbers below infinity, got {logs[where]} at place {where}. Look upstream."
+        )
     alpha = 1 - float(inside("level", level, "It is the nominal confidence of the interval, such as 0.95."))
     n, largest = len(logs), float(logs.max())
     if largest == -math.inf:

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 from torch import nn
 
 from genbounds.inductive_bias.networks import NetworkPrior
 from genbounds.inductive_bias.volume.curvature import cost_curvature
-from genbounds.inductive_bias.volume.directions import DirectionLaw, Spectral
+from genbounds.inductive_bias.volume.directions import Curvature, DirectionLaw, Spectral, posterior_directions
 from genbounds.inductive_bias.volume.local_volume import LocalVolume, local_volume
+from genbounds.inductive_bias.volume.radial import reach
+from genbounds.inductive_bias.volume.rays import GROWTH
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.tails import quadratic_tail
 
@@ -88,7 +90,7 @@ def test_many_levels_share_their_rays():
     truth = exact(h, anchor, levels)
     assert np.abs(found.curve.nats - truth).max() < 0.3
     assert (np.diff(found.curve.nats) < 0).all()
-    assert found.returned == 0
+    assert found.returned == found.stepped_over == 0
     again = local_volume(bowl(h, anchor), anchor, levels, rays=1500)
     assert again.to_json() == found.to_json()
 
@@ -169,6 +171,39 @@ def test_a_neighbourhood_that_is_not_star_shaped_is_a_lower_limit():
     assert float(found.curve.nats[0]) > here - math.log(2) + 0.5  # the truth is half of that
 
 
+def test_hills_that_the_search_steps_over_do_not_count():
+    """Low only where the search looks: all of the prior would seem low, of which it is one part in a hundred."""
+    size, half = 4, 0.003
+    anchor = torch.zeros(size, dtype=torch.float64)
+    first = math.log(float(reach(size, 0.0)) / 64)
+
+    def cost(z):
+        steps = (z.norm(dim=1).log() - first) / math.log(GROWTH)
+        return 2.0 * ((steps - steps.round()).abs() * math.log(GROWTH) > half) * (z != 0).any(dim=1)
+
+    laws = centred(torch.ones_like, torch.ones(size, dtype=torch.float64))
+    found = local_volume(cost, anchor, [1.0], directions=laws, rays=20_000)
+    ends = np.exp(first + math.log(GROWTH) * np.arange(-80, 60)[:, None] + [-half, half])
+    low = np.diff(chi2.cdf(ends**2, size), axis=1).sum()
+    assert 3 < -math.log(low) < 4
+    assert abs(float(found.curve.nats[0]) + math.log(low)) < 4 * found.curve.standard_error[0] < 0.3
+    assert found.stepped_over > 19_000
+    assert "stepped over a hill" in "".join(found.curve.warnings)
+
+
+def test_an_anchor_ten_times_as_long_as_the_prior_expects():
+    """Along rays to the origin the mass grows with a higher power of the radius than the dimension."""
+    one = torch.ones(10, dtype=torch.float64)
+    anchor, level = 30 / math.sqrt(10) * one, 15.0**2 / 2
+    law = posterior_directions(Curvature(Spectral(one), 0 * one), anchor, level)
+    edge = lambda z: 2.0 * (bowl(one, anchor)(z) > level)  # noqa: E731 - found by halving alone
+    coarse, fine = (
+        local_volume(edge, anchor, [1.0], directions=[law], rays=500, tolerance=t).curve.nats[0] for t in (0.3, 1e-6)
+    )
+    assert fine == pytest.approx(float(exact(one, anchor, [level])[0]), abs=0.01)
+    assert 0.005 < coarse - fine < 0.3
+
+
 def test_a_network():
     """A linear layer, whose mean square is a quadratic form of its weights: the exact tail is known."""
     rng = np.random.default_rng(5)
@@ -222,6 +257,13 @@ def test_refusals():
         local_volume(lambda z: 1 + z.square().sum(1), anchor, [1.0])
     with pytest.raises(ValueError, match="rays must be"):
         local_volume(lambda z: z.square().sum(1), anchor, [1.0], rays=0)
+    for levels in ([], [2.0, 1.0], [1.0, 1.0], [[1.0, 2.0]]):
+        with pytest.raises(ValueError, match="levels must be a list"):
+            local_volume(lambda z: z.square().sum(1), anchor, levels)
+    with pytest.raises(ValueError, match="anchor must be a vector"):
+        local_volume(lambda z: z.square().sum(1), torch.zeros(1, 2), [1.0])
+    with pytest.raises(ValueError, match="cost must return one value for each"):
+        local_volume(lambda z: z.square().sum(), anchor, [1.0])
     with pytest.raises(ValueError, match="cost must be differentiable"):
         local_volume(lambda z: (z.abs().detach() > 1).double().sum(1), anchor, [1.0])
 

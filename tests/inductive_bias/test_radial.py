@@ -3,12 +3,13 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
-from scipy.stats import chi2, ncx2
+from scipy.stats import chi2, kstest, ncx2
 
-from genbounds.inductive_bias.volume.radial import log_radial_mass, reach
+from genbounds.inductive_bias.volume.radial import draw_radii, log_radial_mass, reach
 
 
 def by_mpmath(size, square, b, radius):
@@ -79,6 +80,29 @@ def test_grows_with_the_radius_and_stops_at_the_reach(size, b, across, radius, f
     assert small <= large + 1e-9 * abs(large)
     assert large <= whole + 1e-9 * abs(whole)
     assert last == pytest.approx(whole, rel=1e-13, abs=1e-13)
+
+
+@pytest.mark.parametrize("size", [1, 2, 40, 5000])
+@pytest.mark.parametrize("b", [-30.0, 0.0, 4.0])
+@pytest.mark.parametrize("share", [0.2, 1.02, np.inf])
+def test_radii_are_drawn_from_the_mass_that_they_bound(size, b, share):
+    peak = (math.sqrt(b * b + 4 * (size - 1)) - b) / 2
+    end = share * max(peak, 0.5)
+    drawn = draw_radii(size, np.full(2000, b), end, torch.Generator().manual_seed(0))
+    assert ((drawn > 0) & (drawn <= end)).all()
+
+    def cumulative(radius):
+        return np.exp(log_radial_mass(size, b * b, b, radius) - log_radial_mass(size, b * b, b, end))
+
+    assert kstest(drawn, cumulative).pvalue > 1e-4
+
+
+def test_radii_of_many_rays_at_once_and_of_none():
+    ends = np.array([[0.0, 1.0], [2.0, np.inf], [0.0, 0.0]])
+    drawn = draw_radii(3, np.array([[-1.0], [2.0], [0.0]]), ends, torch.Generator().manual_seed(0))
+    assert drawn.shape == ends.shape
+    assert ((drawn > 0) == (ends > 0)).all()
+    assert (drawn <= ends).all()
 
 
 def test_nothing_lies_within_radius_zero():

@@ -16,7 +16,9 @@ def along(profile, levels, *, start=1.0, limit=100.0, tolerance=1e-9):
     directions = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
     anchor = torch.zeros(2, dtype=torch.float64)
     levels = np.asarray(levels)
-    radii, back, points = exit_radii(cost, anchor, directions, levels, np.array([start]), np.array([limit]), tolerance)
+    radii, back, points = exit_radii(
+        cost, anchor, directions, levels, np.array([start]), np.array([limit]), np.array([tolerance])
+    )
     assert points == sum(calls)
     return radii[0], bool(back[0]), points
 

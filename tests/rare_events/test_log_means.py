@@ -53,6 +53,24 @@ def test_intervals_cover_and_the_alarm_is_raised_where_they_would_not(law, fine)
         assert trusted > 0.93 if fine else trusted < 0.03
 
 
+@pytest.mark.parametrize(("k", "n"), [(0.6, 1000), (0.7, 1000), (0.7, 200)])
+def test_tails_that_are_not_always_seen_cost_what_is_said(k, n):
+    rng = np.random.default_rng(10)
+    runs = [log_mean(pareto(k)(rng, n)) for _ in range(1000)]
+    missed = np.mean([run.high < 0 for run in runs])
+    assert np.mean([run.low > 0 for run in runs]) < 0.01
+    assert 0.05 < missed < (0.11 if n == 1000 else 0.15)
+
+
+@pytest.mark.parametrize("chance", [0.003, 0.008, 0.02, 0.1])
+def test_few_equal_terms_among_zeros(chance):
+    """Where five are not seen there is no upper end; where they are, the skewness makes room for them."""
+    rng = np.random.default_rng(11)
+    runs = [log_mean(np.where(rng.random(1000) < chance, -math.log(chance), -np.inf)) for _ in range(1000)]
+    assert np.mean([run.low <= 0 <= run.high for run in runs]) > 0.93
+    assert np.mean([run.high < 0 for run in runs]) < 0.035
+
+
 def test_without_the_alarm_intervals_would_fail():
     """The delta method on heavy tails: what the index is for."""
     rng = np.random.default_rng(6)

@@ -14,7 +14,10 @@ their rays: each level has its law, and all rays count for all levels with the d
 [VeachGuibas1995]_.
 
 **It is a lower limit of the mass of ``cost <= c``**, so that its nats are an upper limit: points behind a hill, and
-other basins, are not seen. For a convex cost it is the whole mass.
+other basins, are not seen. For a convex cost it is the whole mass. A hill that is narrower than the search's steps may
+be stepped over. That does no harm: at one point of each ray, drawn at random from the law of its radial integral, the
+cost is evaluated once more, and the ray's term counts if it is low there. So the estimate is that of the part of the
+neighbourhood in which the cost is low, unbiased for any cost.
 
 **For networks the alarm is the rule.** Where the low-loss set bends away from every ellipsoid around the anchor, few
 rays carry the estimate: for networks of 9 to 17 weights tail indices of 0.8 to 1.6 were measured, with nats 2 to 10
@@ -28,15 +31,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 from torch import Tensor
 
 from genbounds.inductive_bias.volume.curvature import NUMBERS, cost_curvature
 from genbounds.inductive_bias.volume.directions import Curvature, DirectionLaw, posterior_directions
-from genbounds.inductive_bias.volume.radial import log_radial_mass, reach
-from genbounds.inductive_bias.volume.rays import exit_radii
+from genbounds.inductive_bias.volume.radial import draw_radii, log_radial_mass, reach
+from genbounds.inductive_bias.volume.rays import costs_at, exit_radii
 from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, finite, positive
@@ -47,7 +49,7 @@ __all__ = ["LocalVolume", "local_volume"]
 
 _METHOD = "local volume: mass of the star-shaped neighbourhood of an anchor, an upper limit of the nats of all weights"
 _FORMAT = "genbounds local volume 1"
-_DIAGNOSES, _PLAIN = ("tail", "effective", "spread"), ("rays", "returned", "dimension", "anchor_cost")
+_DIAGNOSES, _PLAIN = ("tail", "effective", "spread"), ("rays", "returned", "stepped_over", "dimension", "anchor_cost")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,8 @@ class LocalVolume:
         Directions drawn.
     returned : int
         Rays that were seen below a level after they had been above it: 0 speaks for a star-shaped neighbourhood.
+    stepped_over : int
+        Rays with a hill in front of their end: their cost was above a level at the point drawn.
     dimension : int
         D.
     anchor_cost : float
@@ -82,6 +86,7 @@ class LocalVolume:
     spread: NDArray[np.float64]
     rays: int
     returned: int
+    stepped_over: int
     dimension: int
     anchor_cost: float
 
@@ -198,22 +203,25 @@ def local_volume(
     thresholds = np.atleast_1d(finite("levels", levels))
     accuracy = float(positive("tolerance", tolerance, "It is in nats, such as 0.001."))
     size = len(anchor)
-    with torch.no_grad():
-        bottom = float(cost(anchor[None])[0])
+    if thresholds.ndim != 1 or not thresholds.size or (np.diff(thresholds) <= 0).any():
+        raise ValueError(f"levels must be a list that increases, got {levels!r}. Sort them, each once.")
+    if anchor.ndim != 1 or not size:
+        raise ValueError(f"anchor must be a vector, got shape {tuple(anchor.shape)}. Flatten it.")
+    centre = anchor.detach().double()
+    (bottom,) = costs_at(cost, anchor, centre[None], np.zeros(1, dtype=np.int64), np.zeros(1)).tolist()
     if not bottom < thresholds[0]:
         raise ValueError(
             f"levels must be above the cost of the anchor, {bottom:.6g}, got {thresholds[0]:.6g}. Raise the level, or "
             "train the anchor further."
         )
-    centre = anchor.detach().double()
-    if directions is None:
+    if not directions:
         curvature = curvature or cost_curvature(cost, anchor, seed=seed)
         directions = [posterior_directions(curvature, centre, float(level - bottom)) for level in thresholds]
     each = -(-int(count("rays", rays)) // len(directions))
     rows = max(1, min(each, NUMBERS // size))
     batches = [(law, number) for law in range(len(directions)) for number in range(-(-each // rows))]
     square = float(centre.square().sum())
-    terms, returned, evaluations = [], 0, 1
+    terms, returned, stepped_over, evaluations = [], 0, 0, 1
     for law, number in track(batches, "following rays", total=len(batches), progress=progress):
         generator = stream(seed, f"rays of law {law}", number, device=anchor.device)
         some = directions[law].draw(min(rows, each - number * rows), generator)
@@ -223,9 +231,17 @@ def local_volume(
         first = (
             limit / 64 if curvature is None else curvature.rise(some, float(thresholds[0] - bottom)).cpu().numpy() / 4
         )
-        radii, back, points = exit_radii(cost, anchor, some, thresholds, first, limit, accuracy / size)
-        terms.append(log_radial_mass(size, square, along[:, None], radii) - log_density[:, None])
-        returned, evaluations = returned + int(back.sum()), evaluations + points
+        # The mass within a radius grows at most with this power of it.
+        power = size + np.minimum(along, 0.0) ** 2 / 4
+        radii, back, points = exit_radii(cost, anchor, some, thresholds, first, limit, accuracy / power)
+        checked = draw_radii(size, along[:, None], radii, stream(seed, f"radii of law {law}", number))
+        inside = np.zeros(radii.shape, dtype=bool)
+        ray, level = np.nonzero(radii)
+        inside[ray, level] = costs_at(cost, anchor, some, ray, checked[ray, level]) <= thresholds[level]
+        mass = np.asarray(log_radial_mass(size, square, along[:, None], radii))
+        terms.append(np.where(inside, mass - log_density[:, None], -np.inf))
+        returned, evaluations = returned + int(back.sum()), evaluations + points + len(ray)
+        stepped_over += int(((radii > 0) & ~inside).any(axis=1).sum())
     logs = np.concatenate(terms)
     means = [log_mean(column, confidence) for column in logs.T]
     nats = np.array([-mean.value for mean in means])
@@ -240,6 +256,11 @@ def local_volume(
         warnings.append(
             f"{returned} of {len(logs)} rays came back below a level: the neighbourhood is not star-shaped, and what "
             "lies behind its hills is not counted."
+        )
+    if stepped_over:
+        warnings.append(
+            f"on {stepped_over} of {len(logs)} rays the search stepped over a hill: only what is low counts, with more "
+            "noise. The cost is rough on the scale of the neighbourhood."
         )
     curve = TailCurve(
         levels=thresholds,
@@ -262,6 +283,7 @@ def local_volume(
         spread=np.array([column.std() if np.isfinite(column).all() else np.inf for column in logs.T]),
         rays=len(logs),
         returned=returned,
+        stepped_over=stepped_over,
         dimension=size,
         anchor_cost=bottom,
     )

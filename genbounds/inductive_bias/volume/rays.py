@@ -9,11 +9,61 @@ from torch import Tensor
 
 from genbounds.inductive_bias.volume.curvature import NUMBERS
 
-__all__ = ["exit_radii"]
+__all__ = ["costs_at", "exit_radii"]
 
 #: A ray is followed outward in steps of this factor: narrower excursions above a level may be stepped over.
 GROWTH = 2.0**0.25
 _HALVINGS, _REFINEMENTS = 100, 200
+
+
+def costs_at(
+    cost: Callable[[Tensor], Tensor],
+    anchor: Tensor,
+    directions: Tensor,
+    rays: NDArray[np.int64],
+    radii: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Evaluate a cost at points on rays.
+
+    Parameters
+    ----------
+    cost : callable
+        Maps (m, D) to (m,).
+    anchor : Tensor, shape (D,)
+        Where rays begin; the cost is evaluated on its device and in its dtype.
+    directions : Tensor, shape (n, D)
+        Unit vectors, float64.
+    rays, radii : ndarray, shape (m,)
+        Ray of each point, by number, and its radius.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        Costs.
+
+    Raises
+    ------
+    ValueError
+        If a cost is NaN, or there is not one for each point.
+    """
+    found = [np.zeros(0)]
+    rows = max(1, NUMBERS // len(anchor))
+    for begin in range(0, len(rays), rows):
+        some = torch.as_tensor(rays[begin : begin + rows], device=directions.device)
+        steps = torch.as_tensor(radii[begin : begin + rows], device=directions.device)
+        with torch.no_grad():
+            points = anchor.double() + steps[:, None] * directions[some]
+            costs = cost(points.to(anchor.dtype))
+        if costs.shape != some.shape:
+            raise ValueError(
+                f"cost must return one value for each of {len(some)} points, got shape {tuple(costs.shape)}. Average "
+                "over examples, not over points."
+            )
+        found.append(costs.double().cpu().numpy())
+    values = np.concatenate(found)
+    if np.isnan(values).any():
+        raise ValueError("cost must be a number along every ray, got NaN. Return infinity where it overflows.")
+    return values
 
 
 def exit_radii(
@@ -23,7 +73,7 @@ def exit_radii(
     levels: NDArray[np.float64],
     start: NDArray[np.float64],
     limit: NDArray[np.float64],
-    tolerance: float,
+    tolerance: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], int]:
     """Return the radius at which the cost leaves each level on each ray, from inside.
 
@@ -45,8 +95,8 @@ def exit_radii(
         Radii to look at first, > 0; halved where they are outside.
     limit : ndarray, shape (n,)
         Radii up to which a ray is followed.
-    tolerance : float
-        Relative accuracy of the radii.
+    tolerance : ndarray, shape (n,)
+        Relative accuracy of the radii of each ray.
 
     Returns
     -------
@@ -72,18 +122,7 @@ def exit_radii(
     def evaluate(rays: NDArray[np.int64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
         nonlocal evaluations
         evaluations += len(rays)
-        found = []
-        rows = max(1, NUMBERS // len(anchor))
-        for begin in range(0, len(rays), rows):
-            some = torch.as_tensor(rays[begin : begin + rows], device=directions.device)
-            steps = torch.as_tensor(radii[begin : begin + rows], device=directions.device)
-            with torch.no_grad():
-                points = anchor.double() + steps[:, None] * directions[some]
-                found.append(cost(points.to(anchor.dtype)).double().cpu().numpy())
-        values = np.concatenate(found)
-        if np.isnan(values).any():
-            raise ValueError("cost must be a number along every ray, got NaN. Return infinity where it overflows.")
-        return values
+        return costs_at(cost, anchor, directions, rays, radii)
 
     radius, seeking = np.minimum(start, limit), np.arange(shape[0])
     for _ in range(_HALVINGS):
@@ -115,7 +154,7 @@ def exit_radii(
     last = np.zeros(len(ray))
     a, b, f_a, f_b = (array[ray, level] for array in (inner, outer, excess_in, excess_out))
     for step in range(_REFINEMENTS):
-        open_ = np.flatnonzero(b - a > tolerance * a)
+        open_ = np.flatnonzero(b - a > tolerance[ray] * a)
         if not len(open_):
             break
         with np.errstate(invalid="ignore"):

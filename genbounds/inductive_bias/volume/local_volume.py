@@ -195,6 +195,7 @@ def local_volume(
 
     Examples
     --------
+    >>> import torch
     >>> half_squares = lambda z: z.square().sum(dim=1) / 2
     >>> found = local_volume(half_squares, torch.zeros(2), [0.5])
     >>> round(float(found.curve.nats[0]), 3)  # -ln P(chi^2 of two degrees of freedom <= 1)

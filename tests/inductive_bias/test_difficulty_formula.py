@@ -125,6 +125,18 @@ def test_against_arbitrary_precision(dimension, separation, radius, examples, cl
         assert task.bits == pytest.approx(float(exact), rel=1e-7)
 
 
+@pytest.mark.parametrize("m", [1e-6, 0.5, 1, 1.5, 14, 1000.0, 1e6])
+@pytest.mark.parametrize("cutoff", [1e-9, 1e-3, 1.0, 40.0, 1e5, 1e15])
+def test_degree_and_number_of_functions_at_any_size(m, cutoff):
+    mpmath.mp.dps = 60
+    big, frequency = mpmath.mpf(m), mpmath.mpf(cutoff)
+    K = (mpmath.sqrt((big - 1) ** 2 + 4 * frequency**2) - (big - 1)) / 2
+    ln_first = mpmath.loggamma(big + K + 1) - mpmath.loggamma(K + 1) - mpmath.loggamma(big + 1)
+    degree, ln_functions = sphere_functions(m, cutoff)
+    assert degree == pytest.approx(float(K), rel=1e-14)
+    assert ln_functions == pytest.approx(float(ln_first + mpmath.log(1 + K / (big + K))), rel=1e-9, abs=1e-8)
+
+
 @pytest.mark.parametrize("m", [1, 2, 3, 7])
 def test_spherical_harmonics_counted_one_degree_at_a_time(m):
     """Harmonic polynomials of degree l in m + 1 variables: all of that degree less those that are r^2 times another."""
@@ -281,6 +293,9 @@ def test_the_record_speaks():
         ({"eps": 0.0}, "eps must be positive"),
         ({"outputs": 0}, "outputs must be positive"),
         ({"lipschitz": -1.0}, "lipschitz must be positive"),
+        ({"dimension": 1e-8}, "dimension, radius and separation must give"),
+        ({"separation": 1e300}, "dimension, radius and separation must give"),
+        ({"dimension": 1e-3, "examples": 1}, "dimension, radius and separation must give"),
     ],
 )
 def test_what_is_out_of_range_is_refused(changes, message):
@@ -299,3 +314,12 @@ def test_other_refusals():
         )
     with pytest.raises(ValueError, match="dimension must be positive"):
         control_difficulty(observations=0, actions=1)
+    with pytest.raises(OverflowError, match="coefficients of a classifier must be fewer than"):
+        few_shot_difficulty(dimension_within=500, dimension_across=9, separation=0.01, radius=9.0, episodes=10, eps=0.1)
+
+
+def test_numbers_near_the_largest_float():
+    """ln(2 d) would overflow where ln 2 + ln d does not."""
+    changes = {"manifold": "torus", "dimension": 14, "separation": 2.0, "radius": 17.0, "outputs": 9, "eps": 1e-3}
+    task = TaskDifficulty(**changes, examples=1, combinations=1e308)
+    assert task.ln_free_dimensions == pytest.approx(math.log(18) + 308 * math.log(10) + task.ln_functions, rel=1e-12)

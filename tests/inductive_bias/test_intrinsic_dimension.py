@@ -1,5 +1,6 @@
 """Neighbours against brute force, dimensions against known manifolds and another library, intervals by coverage."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,26 @@ def test_the_law_is_gamma_under_the_model():
     assert estimate.standard_error == pytest.approx(estimate.value / np.sqrt(16_000), rel=0.1)
 
 
+@pytest.mark.parametrize(("q", "k"), [(2, 2), (2, 10), (5, 3), (10, 5)])
+def test_intervals_of_a_few_points_cover(q, k):
+    """Few points may differ little by chance: the spread that they show is never taken for less than the model's."""
+    rng, runs = np.random.default_rng(q * k), 1500
+    ends = [maximum_likelihood_dimension(exponential_world(rng, q, k, 6.0), k).interval for _ in range(runs)]
+    assert np.mean([low < 6 < high for low, high in ends]) >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_equal_neighbourhoods_have_the_spread_of_the_model():
+    """Every S_i the same: the exact law of the model for sum S_i, d sum S_i of (k - 1) q degrees of freedom."""
+    found = exponential_world(np.random.default_rng(0), 1, 4, 3.0)
+    found = neighbours_module.Neighbours(
+        np.arange(3), 3 + np.arange(12).reshape(3, 4), np.repeat(found.distances, 3, axis=0), 15
+    )
+    estimate = maximum_likelihood_dimension(found, 4)
+    exact = [gammaincinv(9, chance) * estimate.value / 8 for chance in (0.025, 0.975)]
+    assert estimate.interval == pytest.approx(exact, rel=1e-12)
+    assert estimate.standard_error == pytest.approx(estimate.value / 3, rel=1e-12)
+
+
 @pytest.mark.parametrize(("queries", "d"), [(None, 1), (None, 2), (200, 2)])
 def test_intervals_cover(queries, d):
     """The law of independent terms, by contrast, is far too narrow where all points are asked."""
@@ -248,6 +269,10 @@ def test_digits_have_a_dozen_dimensions():
         (np.zeros((0, 3)), 1, "points must be real numbers of shape"),
         (np.array([["a"], ["b"]]), 1, "points must be real numbers"),
         (np.full((5, 2), np.nan), 1, "points must be finite"),
+        (np.arange(10.0).reshape(5, 2) * 1e200, 1, "points must be at most 1e"),
+        (np.arange(100.0).reshape(5, 20) * 1e200, 1, "points must be at most 1e"),
+        (np.arange(10.0).reshape(5, 2) * 1e-200, 1, "points must be farther apart than 1e"),
+        (np.arange(100.0).reshape(5, 20) * 1e-200, 1, "points must be farther apart than 1e"),
         (np.full((5, 20), np.inf), 1, "points must be finite"),
         (np.zeros((5, 2)), 0, "neighbours must be a whole number of at least 1"),
     ],

@@ -81,7 +81,7 @@ def maximum_likelihood_dimension(found: Neighbours, k: int = 5, *, level: float 
     -------
     Estimate
         Its ``n`` counts the points; the interval is that of a gamma law with as many degrees of freedom as the standard
-        error shows. For few queries among many points this is the exact law.
+        error shows, at most the (k - 1) q of independent terms, for which it is the exact law.
 
     Raises
     ------
@@ -93,11 +93,11 @@ def maximum_likelihood_dimension(found: Neighbours, k: int = 5, *, level: float 
     if terms < 2:
         raise ValueError("found must hold at least two points, got one. Ask for the neighbours of more points.")
     value = (terms - 1) / sums.sum()
-    # Relative deviation of sum S_i from its mean, ((k - 1) q / d): to first order that of the estimate.
-    relative = math.sqrt(_correlated_square(found, k, sums / sums.mean() - 1)) / len(sums)
-    shape = relative**-2
-    tail = (1 - confident) / 2
-    low, high = (value * gammaincinv(shape, chance) / shape for chance in (tail, 1 - tail))
+    # Relative variance of sum S_i, to first order that of the estimate. Neighbourhoods in common only add to that of
+    # independent terms, which a few points may seem to fall short of.
+    variance = max(_correlated_square(found, k, sums / sums.mean() - 1) / len(sums) ** 2, 1 / terms)
+    relative, tail = math.sqrt(variance), (1 - confident) / 2
+    low, high = (terms * variance / sums.sum() * gammaincinv(1 / variance, chance) for chance in (tail, 1 - tail))
     name = "TwoNN" if k == 2 else f"maximum likelihood over {k} neighbours, pooled"
     return Estimate(float(value), float(value * relative), (float(low), float(high)), confident, len(sums), name)
 

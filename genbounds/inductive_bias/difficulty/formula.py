@@ -84,7 +84,8 @@ def sphere_functions(dimension: float, cutoff: float) -> tuple[float, float]:
     (3.0, 16.0)
     """
     m, frequency = float(positive("dimension", dimension)), float(positive("cutoff", cutoff))
-    degree = 2 * frequency / (math.hypot((m - 1) / frequency, 2) + (m - 1) / frequency)
+    root = math.hypot(m - 1, 2 * frequency)
+    degree = 2 * frequency * (frequency / (root + m - 1)) if m > 1 else (root + 1 - m) / 2
     # C(m + K - 1, m) = C(m + K, m) K / (m + K), and C(a + b, a) = 1 / ((a + b + 1) Beta(a + 1, b + 1)).
     largest = -float(betaln(m + 1, degree + 1)) - math.log(m + degree + 1)
     return degree, largest + math.log1p(degree / (m + degree))
@@ -189,6 +190,15 @@ class TaskDifficulty:
         for name in ("examples", "combinations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}. It is a count.")
+        try:
+            sized = all(0 < x < math.inf for x in (self.cutoff, self.degree, self.lipschitz_constant, self.distance))
+        except OverflowError:
+            sized = False
+        if not sized:
+            raise ValueError(
+                "dimension, radius and separation must give a cut-off, a degree and a distance that are float64, got "
+                f"{self.dimension}, {self.radius} and {self.separation}. Change the one that is out of all measure."
+            )
 
     @cached_property
     def cutoff(self) -> float:
@@ -239,7 +249,7 @@ class TaskDifficulty:
     @cached_property
     def ln_free_dimensions(self) -> float:
         """Natural logarithm of ``2 D d E - n D``; minus infinity where nothing is left."""
-        ln_space = math.log(2 * self.combinations) + self.ln_functions  # for one output
+        ln_space = math.log(2) + math.log(self.combinations) + self.ln_functions  # for one output
         taken = math.log(self.examples) - ln_space
         return math.log(self.outputs) + ln_space + math.log(-math.expm1(taken)) if taken < 0 else -math.inf
 

@@ -13,6 +13,8 @@ __all__ = ["Neighbours", "nearest", "nearest_neighbours", "table"]
 
 #: Up to here a tree of the coordinates is faster than all distances.
 _TREE_COORDINATES = 12
+#: Numbers and distances whose squares are safe.
+_LARGEST, _SMALLEST = 1e145, 1e-145
 #: Distances in a block, and numbers in a block of differences.
 _QUERIES, _POINTS, _NUMBERS = 1024, 8192, 2**22
 
@@ -106,10 +108,17 @@ def nearest(
     Raises
     ------
     ValueError
-        If a number is not finite.
+        If a number is not finite, or its square is no float64.
     """
     search = _by_tree if points.shape[1] <= _TREE_COORDINATES else _by_blocks
-    return search(queries, points, k, np.full(len(queries), -1) if own is None else own)
+    distances, indices = search(queries, points, k, np.full(len(queries), -1) if own is None else own)
+    row, place = np.nonzero(distances < _SMALLEST)
+    if (queries[row] != points[indices[row, place]]).any():
+        raise ValueError(
+            f"points must be farther apart than {_SMALLEST:g}, or equal, got {distances[row, place].max():g}: squares "
+            "of such distances are no float64. Multiply all points by a number."
+        )
+    return distances, indices
 
 
 def table(name: str, points: ArrayLike) -> NDArray[np.generic]:
@@ -145,6 +154,8 @@ def _finite(block: NDArray[np.generic]) -> NDArray[np.float64]:
     wide = block.astype(np.float64)
     if not np.isfinite(wide).all():
         raise ValueError("points must be finite, got NaN or infinity. Look for it upstream.")
+    if np.abs(wide).max() > _LARGEST:
+        raise ValueError(f"points must be at most {_LARGEST:g}, got {np.abs(wide).max():g}. Divide all by a number.")
     return wide
 
 

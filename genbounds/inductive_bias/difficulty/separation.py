@@ -123,8 +123,11 @@ def extrapolated_separation(
     n, number = len(array), len(left)
     if not k < number:
         raise ValueError(f"top must be below the number of pairs, got {k} of {number}. Take fewer, or more points.")
-    if among is not None and among < number:
-        raise ValueError(f"among must be at least the {number} pairs that are looked at, got {among}. Look at fewer.")
+    if among is not None and not number <= among < math.inf:
+        raise ValueError(
+            f"among must be at least the {number} pairs that are looked at, and finite, got {among}. Look at fewer, or "
+            "pass None for the population."
+        )
     distances = _distances(array, left, right)
     kept = np.argpartition(distances, min(_KEPT * k, number - 1))[: _KEPT * k]
     left, right, near = left[kept], right[kept], distances[kept]
@@ -185,6 +188,8 @@ def _labelled(points: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.generic]
     array, given = table("points", points), np.asarray(labels)
     if given.shape != (len(array),):
         raise ValueError(f"labels must be of shape ({len(array)},), got {given.shape}. Pass one class for each point.")
+    if given.dtype.kind == "f" and np.isnan(given).any():
+        raise ValueError(f"labels must name a class, got NaN {np.isnan(given).sum()} times. Drop unlabelled points.")
     names, classes = np.unique(given, return_inverse=True)
     if len(names) < 2:
         raise ValueError(f"labels must name at least two classes, got {len(names)}. One class has no separation.")

@@ -2,7 +2,9 @@
 
 import math
 
-from genbounds.inductive_bias.difficulty.formula import TaskDifficulty, sphere_functions
+import numpy as np
+
+from genbounds.inductive_bias.difficulty.formula import TaskDifficulty, scientific, sphere_functions
 from genbounds.numerics import count, positive
 
 __all__ = ["classification_difficulty", "control_difficulty", "few_shot_difficulty"]
@@ -123,6 +125,8 @@ def few_shot_difficulty(
     ------
     ValueError
         If an argument is out of range.
+    OverflowError
+        If a classifier has more coefficients than float64 can say.
 
     Examples
     --------
@@ -138,6 +142,11 @@ def few_shot_difficulty(
     within = float(positive("dimension_within", dimension_within))
     cutoff = 2 * math.pi * float(positive("radius", radius)) / float(positive("separation", separation))
     ln_classifier = math.log(2 * number * (number - 1)) + sphere_functions(within, cutoff)[1]
+    if ln_classifier >= math.log(np.finfo(np.float64).max):
+        raise OverflowError(
+            f"the coefficients of a classifier must be fewer than 1.8e308, got {scientific(ln_classifier)}. Take a "
+            "lower dimension_within or a larger separation."
+        )
     return TaskDifficulty(
         manifold="sphere",
         dimension=float(positive("dimension_across", dimension_across)) + (number - 1) * within,

@@ -7,9 +7,9 @@ from torch import Tensor
 
 __all__ = ["Shape"]
 
-#: Up to this dimension all directions are told apart, given ten states for each; otherwise coordinates are. With fewer
+#: Up to this dimension all directions are told apart, given twenty states for each; otherwise coordinates are. With fewer
 #: the narrowest directions of the cloud are those of its noise.
-_WIDEST, _ENOUGH = 512, 10
+_WIDEST, _ENOUGH = 512, 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Shape:
         Returns
         -------
         Shape
-            Along the axes if there are at least 10 d states and d is at most 512; all scales 1 if there is no spread.
+            Along the axes if there are at least 20 d states and d is at most 512; all scales 1 if there is no spread.
         """
         number, dimension = states.shape
         basis = None

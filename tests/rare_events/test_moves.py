@@ -44,7 +44,7 @@ def test_axes_of_a_cloud_are_found():
 
 
 def test_few_states_tell_coordinates_apart_only():
-    states = cloud(29, [1.0, 0.1, 0.01])[0]
+    states = cloud(59, [1.0, 0.1, 0.01])[0]
     assert Shape.of_states(states).basis is None
     assert Shape.of_states(torch.cat([states, states[:1]])).basis is not None
     assert Shape.of_states(torch.randn(30, 1, dtype=torch.float64)).basis is None

@@ -100,15 +100,15 @@ def test_survivors_are_independent_draws_given_their_threshold():
 
 def test_moves_shaped_after_their_own_states_overstate_the_share():
     """Why only a pilot may be shaped: nats too few, by more than the spread of runs shows."""
-    scales, levels = np.geomspace(1, 1e-3, 10), np.array([1e-4])
-    weights, exact = torch.tensor(scales), quadratic_tail(QuadraticForm(scales, np.zeros(10)), levels).nats[0]
+    scales, levels = np.geomspace(1, 1e-3, 20), np.array([1e-4])
+    weights, exact = torch.tensor(scales), quadratic_tail(QuadraticForm(scales, 0.0), levels).nats[0]
 
     def loss(z):
         return (z.square() * weights).sum(1)
 
-    runs = [engine(seed, dimension=10, chains=50, moves=20, shaped=True) for seed in range(6)]
+    runs = [engine(seed, dimension=20, chains=20, moves=20, shaped=True) for seed in range(6)]
     nats = -np.array([run.descend(loss, run.draw(loss), levels, 200.0)[0][0] for run in runs])
-    assert exact - nats.mean() > 5 * nats.std() / math.sqrt(len(runs))
+    assert exact - nats.mean() > 4 * nats.std() / math.sqrt(len(runs))
 
 
 def test_ancestors_are_shared_out_evenly():

@@ -7,8 +7,8 @@ from torch import Tensor
 
 __all__ = ["Shape"]
 
-#: Up to this dimension all directions are told apart, given twenty states for each; otherwise coordinates are. With fewer
-#: the narrowest directions of the cloud are those of its noise.
+#: Up to this dimension all directions are told apart, given twenty states for each; otherwise coordinates are: with
+#: fewer states the narrowest directions of the cloud are those of its noise.
 _WIDEST, _ENOUGH = 512, 20
 
 

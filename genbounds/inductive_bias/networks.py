@@ -168,7 +168,7 @@ class NetworkPrior:
         parts = [given[name].detach().to(self.device).double() / self.scales[name] for name in self.names]
         return torch.cat([part.flatten() for part in parts])
 
-    def outputs(self, z: Tensor, inputs: Inputs) -> Tensor:
+    def outputs(self, z: Tensor, inputs: Inputs, *, own: bool = False) -> Tensor:
         """Evaluate networks on a batch, all at once.
 
         Parameters
@@ -177,6 +177,8 @@ class NetworkPrior:
             Points of the whitened space.
         inputs : Tensor or mapping of str to Tensor
             The batch, n examples along first axes, on the prior's device; a mapping is passed by keyword.
+        own : bool
+            Each network has a batch of its own: a tensor of shape (B, n, ...).
 
         Returns
         -------
@@ -188,6 +190,8 @@ class NetworkPrior:
         ModelError
             If the model returns anything else.
         """
+        if own:
+            return self._each(self._forward, z, inputs)
         return self._each(lambda weights: self._forward(weights, inputs), z)
 
     def loss(self, loss: Loss, data: Any, *, batch_size: int = 256) -> Callable[[Tensor], Tensor]:
@@ -262,15 +266,17 @@ class NetworkPrior:
         blocks = Blocks(data, batch_size, device=self.device, dtype=self.dtype)
         return _MeanOverData(self, summed, blocks, batch_size, smooth=False)
 
-    def _each(self, function: Callable[[Mapping[str, Tensor]], Tensor], z: Tensor) -> Tensor:
+    def _each(self, function: Callable[..., Tensor], z: Tensor, *own: Any) -> Tensor:
+        """Call a function with the weights of each network, and with its part of what has one for each."""
         weights = self.weights(z)
         with _plain_attention():
             if not self._one_by_one:
                 try:
-                    return vmap(function)(weights)
+                    return vmap(function)(weights, *own)
                 except RuntimeError:  # what vmap raises for an operation without a rule, and for a look at a value
                     self._one_by_one = True
-            return torch.stack([function({name: own[row] for name, own in weights.items()}) for row in range(len(z))])
+            rows = ({name: value[row] for name, value in weights.items()} for row in range(len(z)))
+            return torch.stack([function(row, *(part[k] for part in own)) for k, row in enumerate(rows)])
 
     def _forward(self, weights: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
         args, kwargs = ((), dict(inputs)) if isinstance(inputs, Mapping) else ((inputs,), {})

@@ -191,8 +191,8 @@ def langevin_chains(
             z = z - size / 2 * slope + math.sqrt(size) * noise
         if not z.isfinite().all():
             raise ValueError(
-                f"step must be below 4 / the largest curvature, got {size:g}: a chain left for infinity at draw "
-                f"{number}. Take a smaller step."
+                f"step must be below 4 / the largest curvature, got {size:g} in units of N(0, I): a chain left for "
+                f"infinity at draw {number}. Take a smaller step."
             )
         if number >= thrown:
             record(before, slope)

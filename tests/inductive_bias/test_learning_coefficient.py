@@ -39,12 +39,24 @@ def test_hamiltonian_chains_settle_at_the_exact_law():
     assert found.chains.mean() == pytest.approx(found.value)
 
 
-@pytest.mark.parametrize(("step", "steps"), [(2e-2, 10), (5e-3, 20)])
-def test_langevin_steps_settle_beside_it_as_their_step_says(step, steps):
-    found = learning_coefficient(bowl, origin(10), N, method="sgld", step=step, steps=steps, chains=64, draws=200)
-    law = quadratic_coefficient(CURVATURES.numpy(), SHARPNESS, 1.0, step)
+@pytest.mark.parametrize(("step", "steps", "gamma"), [(2e-2, 10, 1.0), (5e-3, 20, 1.0), (1.5e-2, 5, 30.0)])
+def test_langevin_steps_settle_beside_it_as_their_step_says(step, steps, gamma):
+    """The localisation is in the space of the weights, and so is the step."""
+    found = learning_coefficient(
+        bowl, origin(10), N, method="sgld", localisation=gamma, step=step, steps=steps, chains=64, draws=200
+    )
+    law = quadratic_coefficient(CURVATURES.numpy(), SHARPNESS, gamma, step)
     assert agrees(found, law)
-    assert law - quadratic_coefficient(CURVATURES.numpy(), SHARPNESS, 1.0) > 5 * found.standard_error
+    assert law - quadratic_coefficient(CURVATURES.numpy(), SHARPNESS, gamma) > 5 * found.standard_error
+    assert found.step == step
+
+
+@pytest.mark.parametrize(("gamma", "beta"), [(0.1, None), (25.0, None), (4.0, 0.02)])
+def test_localisation_and_temperature(gamma, beta):
+    found = learning_coefficient(
+        bowl, origin(10), N, localisation=gamma, inverse_temperature=beta, chains=48, draws=200
+    )
+    assert agrees(found, quadratic_coefficient(CURVATURES.numpy(), N * (beta or 1 / math.log(N)), gamma))
 
 
 def mean_under(loss, sharpness, gamma):
@@ -132,7 +144,7 @@ def test_random_batches_add_a_known_variance_and_the_baseline_is_that_of_all_dat
     loss = lambda out, target: (out - target).square().sum(1) / 2  # noqa: E731
     prior = NetworkPrior(model, 1.0, dtype=torch.float64)
     full = prior.loss(loss, (x, x))
-    batches = RandomBatches(prior, model, loss, x, x, 5)
+    batches = RandomBatches(prior, loss, x, x, 5)
     step, t = 2e-3, 100 / math.log(100)
     found = learning_coefficient(
         full,
@@ -159,12 +171,12 @@ def test_batches_are_each_chains_own_and_average_to_the_whole():
     x = torch.arange(6.0, dtype=torch.float64)[:, None]
     model = Centre(torch.zeros(1, dtype=torch.float64)).eval()
     prior = NetworkPrior(model, 1.0, dtype=torch.float64)
-    batches = RandomBatches(prior, model, nn.functional.mse_loss, x, x, 2)
+    batches = RandomBatches(prior, nn.functional.mse_loss, x, x, 2)
     found = batches(torch.zeros(4000, 1, dtype=torch.float64), torch.Generator().manual_seed(0))
     assert len(found.unique()) == 14  # of the 15 pairs two have equal sums of squares, 0 + 25 = 9 + 16
     assert float(found.mean()) == pytest.approx(55 / 6, abs=4 * float(found.std()) / math.sqrt(4000))
     with pytest.raises(ValueError, match="batch_size must be"):
-        RandomBatches(prior, model, nn.functional.mse_loss, x, x, 7)
+        RandomBatches(prior, nn.functional.mse_loss, x, x, 7)
 
 
 def test_intervals_cover():
@@ -203,28 +215,33 @@ def test_chains_that_are_too_short_say_so():
 
 
 def test_a_step_that_is_refused_too_often_says_so():
-    found = learning_coefficient(bowl, origin(10), N, step=1.2, chains=4, draws=50)
+    found = learning_coefficient(lambda w: 1e6 * bowl(w), origin(10), N, burn_in=1, chains=4, draws=50)
     assert any("are accepted" in said for said in found.warnings)
 
 
 def test_divergence_is_an_error():
-    with pytest.raises(ValueError, match="diverged"):
+    with pytest.raises(ValueError, match="left for infinity"):
         learning_coefficient(bowl, origin(10), N, method="sgld", step=0.1, steps=400, chains=2, draws=10)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"method": "sgld"}, "step must be a number for 'sgld'"),
+        ({"method": "sgld"}, "step must be .* or use 'hmc'"),
         ({"method": "nuts"}, "method must be"),
         ({"chains": 1}, "chains must be"),
+        ({"method": "hmc", "step": 0.1}, "step must be None"),
         ({"localisation": 0.0}, "localisation must be"),
-        ({"batch_loss": lambda w, generator: bowl(w)}, "batch_loss must be None"),
+        ({"inverse_temperature": 0.0}, "inverse_temperature must be"),
+        ({"anchor": torch.zeros(1, 10)}, "anchor must be a vector"),
+        ({"anchor": torch.full((10,), math.inf).double()}, "loss must be"),
+        ({"draws": 7}, "draws must be"),
+        ({"batch_loss": lambda w, generator: bowl(w)}, "batch_loss and step must be None"),
     ],
 )
 def test_refusals(settings, said):
     with pytest.raises(ValueError, match=said):
-        learning_coefficient(bowl, origin(10), N, **settings)
+        learning_coefficient(bowl, **{"anchor": origin(10), "n": N} | settings)
 
 
 @pytest.mark.gpu

@@ -292,6 +292,16 @@ def test_what_cannot_run_many_at_once_runs_one_by_one():
     torch.testing.assert_close(slope[1], own)
 
 
+@pytest.mark.parametrize("kind", [relu_network, Recurrent])
+def test_a_batch_of_its_own_for_each_network(kind):
+    prior = NetworkPrior(kind(), dtype=DOUBLE)
+    z = torch.randn(4, prior.dimension, dtype=DOUBLE)
+    batches = torch.randn(4, 5, *(() if kind is relu_network else (6,)), 3, dtype=DOUBLE)
+    found = prior.outputs(z, batches, own=True)
+    for row in range(4):
+        torch.testing.assert_close(found[row], prior.outputs(z[row : row + 1], batches[row])[0])
+
+
 def test_weights_and_points_are_each_others_inverse():
     model = Tied().double().eval()
     prior = NetworkPrior(model, {"layer.norm1.bias": 0.2}, dtype=DOUBLE)

@@ -10,7 +10,7 @@ it.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -20,18 +20,16 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor
 
-from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import confidence as inside
-from genbounds.numerics.checks import count, positive
-from genbounds.rare_events.hamiltonian import evaluate, transition
+from genbounds.numerics.checks import count, finite, positive
+from genbounds.rare_events.chains import split_r_hat
+from genbounds.rare_events.markov_chains import hamiltonian_chains, langevin_chains
 
 __all__ = ["LearningCoefficient", "learning_coefficient"]
 
-#: Acceptance that steps are adapted to, and below which a warning is due.
-_TARGET, _POOR = 0.8, 0.4
-#: R-hat above which chains have not mixed [Vehtari2021].
-_MIXED = 1.05
+#: Acceptance below which a warning is due, and R-hat above which chains have not mixed [Vehtari2021].
+_POOR, _MIXED = 0.4, 1.05
 
 #: ``batch_loss(w, generator)``: losses of the rows of w, each on a random batch of its own.
 BatchLoss = Callable[[Tensor, torch.Generator], Tensor]
@@ -53,7 +51,7 @@ class LearningCoefficient:
         Its nominal confidence: for what the chains converge to, which without Metropolis' correction depends on the
         step.
     r_hat : float
-        Of the losses, with chains split in halves [Vehtari2021]_: far above 1 where chains differ, or drift.
+        Of the losses (`genbounds.rare_events.split_r_hat`): far above 1 where chains differ, or drift.
     losses : ndarray, shape (chains, draws)
         Loss of the full data at every draw.
     baseline : float
@@ -175,16 +173,16 @@ def learning_coefficient(
         Hamiltonian Monte Carlo, whose Metropolis step leaves no error of the step; or Langevin steps
         [WellingTeh2011]_ without a correction, for comparison with what is published.
     step : float, optional
-        For "sgld" its step, to be chosen: ``w' = w - step / 2 (n beta grad + gamma (w - w*)) + sqrt(step) noise``. For
-        "hmc" an angle in the space where the localisation is N(0, I); adapted during burn-in by default.
+        Of "sgld", to be chosen: ``w' = w - step / 2 (n beta grad + gamma (w - w*)) + sqrt(step) noise``. That of "hmc"
+        is adapted during burn-in.
     steps : int
         Gradient steps between two draws: of one Hamiltonian trajectory, or of Langevin's.
     chains : int
         Independent chains, >= 2, all from w*.
     draws : int
-        Draws of each, >= 4.
+        Draws of each, >= 8.
     burn_in : int
-        Draws before those, thrown away.
+        Draws before those, thrown away; >= 1 for "hmc".
     batch_loss : callable, optional
         For "sgld" the loss on a random batch for each row (`RandomBatches`), whose gradient is followed instead; its
         noise adds to the variance of the draws. Losses of the draws are of the full data all the same.
@@ -213,33 +211,43 @@ def learning_coefficient(
     """
     examples = int(count("n", n, 2))
     gamma = float(positive("localisation", localisation))
-    beta = float(positive("inverse_temperature", inverse_temperature or 1 / math.log(examples)))
-    number, kept, between = int(count("chains", chains, 2)), int(count("draws", draws, 4)), int(count("steps", steps))
-    thrown = int(count("burn_in", burn_in, 0))
+    beta = float(
+        positive("inverse_temperature", 1 / math.log(examples) if inverse_temperature is None else inverse_temperature)
+    )
+    number, between = int(count("chains", chains, 2)), int(count("steps", steps))
+    count("draws", draws, 8, "Halves of the chains are compared.")
+    chance = float(inside("confidence", confidence, "It is the nominal confidence of the interval, such as 0.95."))
     if method not in {"hmc", "sgld"}:
         raise ValueError(f"method must be 'hmc' or 'sgld', got {method!r}. Choose one of them.")
-    if method == "hmc" and batch_loss is not None:
-        raise ValueError("batch_loss must be None for 'hmc', whose correction needs the full loss. Use method='sgld'.")
-    if step is not None:
-        step = float(positive("step", step))
-    centre = anchor.detach()
+    if method == "hmc" and (batch_loss is not None or step is not None):
+        raise ValueError("batch_loss and step must be None for 'hmc', which needs the full loss. Use method='sgld'.")
+    if anchor.ndim != 1 or not len(anchor):
+        raise ValueError(f"anchor must be a vector, got shape {tuple(anchor.shape)}. Flatten it.")
+    centre, width = anchor.detach(), 1 / math.sqrt(gamma)
     with torch.no_grad():
-        baseline = float(loss(centre[None])[0])
+        baseline = float(finite("loss", loss(centre[None]).double().cpu().numpy(), "It is that of the anchor.")[0])
+
+    # In u = sqrt(gamma) (w - w*) the localisation is the standard normal law.
+    def energy(u: Tensor) -> Tensor:
+        return loss(centre + width * u)
+
+    def part(u: Tensor) -> Tensor:
+        return energy(u) if batch_loss is None else batch_loss(centre + width * u, generator)
+
     generator = stream(seed, f"learning coefficient by {method}", device=centre.device)
-    rounds = track(range(thrown + kept), "drawing weights", total=thrown + kept, progress=progress)
-    setting = (centre, number, rounds, between, examples * beta, gamma, generator)
+    start = centre.new_zeros(number, len(centre))
+    setting: dict[str, Any] = {"draws": draws, "warm_up": burn_in, "generator": generator, "progress": progress}
     if method == "hmc":
-        losses, step, acceptance = _hamiltonian(loss, *setting, step, thrown)
-    elif step is None:
-        raise ValueError("step must be a number for 'sgld', got None. The result depends on it: choose, or use 'hmc'.")
+        run = hamiltonian_chains(energy, examples * beta, [energy], start, leapfrog=between, **setting)
+        taken = run.step
     else:
-        losses, acceptance = _langevin(loss, *setting, step, batch_loss), 1.0
-    losses = losses[:, thrown:]
+        taken = float(positive("step", math.nan if step is None else step, "The result depends on it, or use 'hmc'."))
+        run = langevin_chains([part], examples * beta, [energy], start, step=gamma * taken, thin=between, **setting)
+    losses = finite("loss", run.observed[..., 0], "The chains diverged: take smaller steps.")
     each = examples * beta * (losses.mean(axis=1) - baseline)
     error = float(each.std(ddof=1) / math.sqrt(number))
-    chance = float(inside("confidence", confidence, "It is the nominal confidence of the interval, such as 0.95."))
     reach = float(stdtrit(number - 1, (1 + chance) / 2)) * error
-    value, mixing = float(each.mean()), _split_r_hat(losses)
+    value, mixing, acceptance = float(each.mean()), split_r_hat(losses), float(run.acceptance.mean())
     return LearningCoefficient(
         value=value,
         standard_error=error,
@@ -253,91 +261,13 @@ def learning_coefficient(
         inverse_temperature=beta,
         localisation=gamma,
         method=_METHODS[method] + (", random batches" if batch_loss is not None else ""),
-        step=float(step),
+        step=taken,
         acceptance=acceptance,
         warnings=_warnings(value, mixing, acceptance, float((losses < baseline).mean())),
     )
 
 
 _METHODS = {"hmc": "Hamiltonian Monte Carlo", "sgld": "Langevin steps without correction"}
-
-
-def _hamiltonian(
-    loss: Callable[[Tensor], Tensor],
-    centre: Tensor,
-    chains: int,
-    rounds: Iterable[int],
-    leapfrog: int,
-    sharpness: float,
-    gamma: float,
-    generator: torch.Generator,
-    step: float | None,
-    burn_in: int,
-) -> tuple[NDArray[np.float64], float, float]:
-    """Draw in ``u = sqrt(gamma) (w - w*)``, where the localisation is the standard normal law."""
-
-    def energy(u: Tensor) -> Tensor:
-        return loss(centre + u / math.sqrt(gamma))
-
-    angle = 0.3 if step is None else step
-    cold = torch.tensor([sharpness], dtype=torch.float64, device=centre.device)
-    points = evaluate([energy], torch.zeros(chains, len(centre), dtype=centre.dtype, device=centre.device))
-    losses, accepted = [], []
-    for number in rounds:
-        points, acceptance = transition(points, [energy], cold, angle, leapfrog, generator)
-        mean = float(acceptance.mean())
-        if number < burn_in:
-            if step is None:  # in smaller and smaller moves, so that it settles
-                angle = min(angle * math.exp((mean - _TARGET) / math.sqrt(1 + number / 10)), math.pi / 2)
-        else:
-            accepted.append(mean)
-        losses.append(points.energies[0].cpu().numpy())
-        _check_finite(losses[-1], number)
-    return np.stack(losses, axis=1), angle, float(np.mean(accepted))
-
-
-def _langevin(
-    loss: Callable[[Tensor], Tensor],
-    centre: Tensor,
-    chains: int,
-    rounds: Iterable[int],
-    steps: int,
-    sharpness: float,
-    gamma: float,
-    generator: torch.Generator,
-    step: float,
-    batch_loss: BatchLoss | None,
-) -> NDArray[np.float64]:
-    def energy(w: Tensor) -> Tensor:
-        return loss(w) if batch_loss is None else batch_loss(w, generator)
-
-    w = centre.expand(chains, -1).clone()
-    losses = []
-    for number in rounds:
-        for _ in range(steps):
-            slope = evaluate([energy], w).slopes[0]
-            noise = torch.randn(w.shape, generator=generator, device=w.device, dtype=w.dtype)
-            w = w - step / 2 * (sharpness * slope + gamma * (w - centre)) + math.sqrt(step) * noise
-        with torch.no_grad():
-            losses.append(loss(w).double().cpu().numpy())
-        _check_finite(losses[-1], number)
-    return np.stack(losses, axis=1)
-
-
-def _check_finite(losses: NDArray[np.float64], number: int) -> None:
-    if not np.isfinite(losses).all():
-        raise ValueError(
-            f"loss must stay finite, got {losses} at draw {number}: the chains diverged. Take smaller steps."
-        )
-
-
-def _split_r_hat(values: NDArray[np.float64]) -> float:
-    """Return the potential scale reduction of chains split in halves; 1 where nothing varies."""
-    half = values.shape[1] // 2
-    parts = np.concatenate([values[:, :half], values[:, -half:]])
-    within = parts.var(axis=1, ddof=1).mean()
-    between = parts.mean(axis=1).var(ddof=1)
-    return float(np.sqrt((half - 1) / half + between / within)) if within > 0 else 1.0
 
 
 def _warnings(value: float, mixing: float, acceptance: float, below: float) -> tuple[str, ...]:
@@ -348,10 +278,10 @@ def _warnings(value: float, mixing: float, acceptance: float, below: float) -> t
         )
     elif below > 0.05:
         said.append(f"{below:.0%} of the draws have a smaller loss than w*, which is no minimum: train it further.")
-    if mixing > _MIXED:
+    if not mixing <= _MIXED:
         said.append(
             f"chains have not mixed (R-hat {mixing:.2f}): the interval is too short. Take more draws, or steps."
         )
     if acceptance < _POOR:
-        said.append(f"only {acceptance:.0%} of the moves are accepted: take a smaller step, or a longer burn-in.")
+        said.append(f"only {acceptance:.0%} of the moves are accepted: take a longer burn-in.")
     return tuple(said)

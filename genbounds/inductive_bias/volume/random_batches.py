@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import Tensor
+from torch.func import vmap
 
 from genbounds.inductive_bias.networks import NetworkPrior
 from genbounds.numerics.checks import count
@@ -37,7 +37,6 @@ class RandomBatches:
     def __init__(
         self,
         prior: NetworkPrior,
-        model: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor],
         inputs: Tensor,
         targets: Tensor,
@@ -46,7 +45,7 @@ class RandomBatches:
         self._size = int(count("batch_size", batch_size))
         if self._size > len(targets):
             raise ValueError(f"batch_size must be at most {len(targets)}, the number of examples, got {batch_size}.")
-        self._prior, self._model, self._loss = prior, model, loss
+        self._prior, self._loss = prior, loss
         self._inputs = inputs.to(prior.device, prior.dtype if inputs.is_floating_point() else None)
         self._targets = targets.to(prior.device, prior.dtype if targets.is_floating_point() else None)
 
@@ -68,8 +67,5 @@ class RandomBatches:
         noise = torch.rand(len(z), len(self._targets), generator=generator, device=generator.device)
         rows = noise.argsort(dim=1)[:, : self._size].to(self._prior.device)
 
-        def one(weights: dict[str, Tensor], own: Tensor) -> Tensor:
-            outputs = functional_call(self._model, weights, (self._inputs[own],))
-            return self._loss(outputs, self._targets[own]).mean()
-
-        return vmap(one)(self._prior.weights(z), rows)
+        outputs = self._prior.outputs(z, self._inputs[rows], own=True)
+        return vmap(lambda *pair: self._loss(*pair).mean())(outputs, self._targets[rows])

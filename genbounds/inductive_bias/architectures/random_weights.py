@@ -184,6 +184,11 @@ def random_information(
     -------
     dict
         ``agreement``: what `ConditionalAgreement.to_json` gives.
+
+    Raises
+    ------
+    ValueError
+        If the network has another number of outputs than there are classes, or a setting is out of range.
     """
     factory = load_factory(network)
     model = initial_network(lambda: build_model(factory, arguments), seed, DTYPES[dtype]).eval()
@@ -191,6 +196,11 @@ def random_information(
     examples = torch.from_numpy(inputs), torch.from_numpy(targets)
 
     def squares(outputs: Tensor, wanted: Tensor) -> Tensor:
+        if outputs.shape != (len(wanted), classes):
+            raise ValueError(
+                f"model must give one output for each of {classes} classes, got shape {tuple(outputs.shape)} for "
+                f"{len(wanted)} examples. Change its last layer."
+            )
         return (outputs - F.one_hot(wanted, classes) + 1 / classes).square().mean(1)
 
     with one_thread():

@@ -39,9 +39,10 @@ class NetworkPrior:
 
     Without `scales` every parameter has variance 1 / fan-in, where the fan-in is how many numbers an output of its
     layer adds up: a bias counts as the weight of one more input and has its layer's; embeddings and the gains and
-    shifts of normalisation layers, which act on single numbers, have 1, as have other vectors that are no bias. Tied
-    parameters are one, under the first name and with its scale. Parameters that require no gradient, and buffers, are
-    no part of the prior: they keep their values, so they must not have seen the data either.
+    shifts of normalisation layers, which act on single numbers, have 1, as have other vectors that are no bias. What a
+    module of another kind holds counts as a matrix with its outputs along the first axis: give `scales` for tokens and
+    positions. Tied parameters are one, under the first name and with its scale. Parameters that require no gradient,
+    and buffers, are no part of the prior: they keep their values, so they must not have seen the data either.
 
     Parameters
     ----------
@@ -212,9 +213,12 @@ class NetworkPrior:
             Takes z of shape (B, d), returns B mean losses in float64, in the order of z; once differentiable in z,
             with memory for a few chains and one block whatever their numbers.
         """
+        # What a network puts out in half precision is averaged in single precision at least.
+        wide = torch.promote_types(self.dtype, torch.float32)
 
         def summed(inputs: Inputs, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-            value, number = loss(self._forward(weights, inputs), targets), len(targets)
+            outputs, number = self._forward(weights, inputs), len(targets)
+            value = loss(*(part.to(wide if part.is_floating_point() else part.dtype) for part in (outputs, targets)))
             if not isinstance(value, Tensor) or value.shape not in {(), (number,)} or not value.is_floating_point():
                 shown = f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else repr(value)
                 raise ModelError(
@@ -402,7 +406,7 @@ def _fan_in(model: nn.Module, name: str, shape: torch.Size) -> float:
     if "bias" in own:
         weight = getattr(layer, own.replace("bias", "weight"), None)
         shape = weight.shape if isinstance(weight, Tensor) else shape
-    if isinstance(layer, nn.Embedding | nn.EmbeddingBag) or len(shape) < 2:
+    if isinstance(layer, nn.Embedding | nn.EmbeddingBag | nn.LayerNorm | nn.RMSNorm) or len(shape) < 2:
         return 1.0
     if isinstance(layer, _ConvTransposeNd):
         return shape[0] / layer.groups * math.prod(shape[2:]) / math.prod(layer.stride)

@@ -139,6 +139,8 @@ def test_the_variances_are_one_over_the_fan_in():
     assert tied.scales["embedding.weight"] == 1
     assert tied.scales["layer.self_attn.in_proj_bias"] == pytest.approx(8**-0.5)
     assert tied.scales["layer.linear2.bias"] == 0.25
+    for layer in (nn.LayerNorm((3, 8, 8)), nn.RMSNorm((4, 5)), nn.GroupNorm(2, 4)):
+        assert set(NetworkPrior(layer).scales.values()) == {1.0}
     normed = NetworkPrior(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
     assert normed.scales["bias"] == 0.5
     recurrent = NetworkPrior(nn.GRU(9, 4))
@@ -153,6 +155,21 @@ def test_outputs_have_the_variance_that_the_prior_says():
     z = torch.randn(200_000, 45, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     variances = NetworkPrior(relu_network(), dtype=DOUBLE).outputs(z, x).var(0)
     torch.testing.assert_close(variances, torch.full((1, 3), squares / 2 + 1 / 6, dtype=DOUBLE), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_that_of_the_network_and_not_of_the_mean(dtype):
+    """Averaged in half precision, losses would be rounded to a few hundred different values."""
+    torch.manual_seed(5)
+    model, x, y = relu_network(), torch.randn(300, 3), torch.randn(300, 3)
+    prior = NetworkPrior(model, dtype=dtype)
+    z = torch.randn(20, prior.dimension, dtype=DOUBLE)
+    outputs = prior.outputs(z, x.to(dtype))
+    wanted = ((outputs.double() - y.to(dtype).double()) ** 2).mean((1, 2))
+    found = prior.loss(F.mse_loss, (x, y), batch_size=64)(z)
+    assert found.numpy() == pytest.approx(wanted.numpy(), rel=1e-6)
+    whole = NetworkPrior(model, dtype=DOUBLE).loss(F.mse_loss, (x, y))(z)
+    assert found.numpy() == pytest.approx(whole.numpy(), rel=20 * torch.finfo(dtype).eps)
 
 
 def test_scales_that_are_given():

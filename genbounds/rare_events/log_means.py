@@ -101,14 +101,7 @@ def log_mean(log_terms: ArrayLike, level: float = 0.95) -> LogMean:
     >>> log_mean(np.random.default_rng(0).normal(-700.0, 5.0, 1000)).trusted
     False
     """
-    logs = np.asarray(log_terms, dtype=np.float64)
-    if logs.ndim != 1 or len(logs) < 25:
-        raise ValueError(f"log_terms must be a list of at least 25 numbers, got shape {logs.shape}. Draw more.")
-    if np.isnan(logs).any() or (logs == np.inf).any():
-        where = int(np.flatnonzero(np.isnan(logs) | (logs == np.inf))[0])
-        raise ValueError(
-            f"log_terms must be numbers below infinity, got {logs[where]} at place {where}. Look upstream."
-        )
+    logs = _checked(log_terms)
     alpha = 1 - float(inside("level", level, "It is the nominal confidence of the interval, such as 0.95."))
     n, largest = len(logs), float(logs.max())
     if largest == -math.inf:
@@ -126,6 +119,18 @@ def log_mean(log_terms: ArrayLike, level: float = 0.95) -> LogMean:
     below, above = (error * _hall(side * reach, skew) for side in (1, -1))
     low = min(-reach * error, math.log1p(-below) if below < 1 else math.log(alpha))
     return LogMean(value, error, value + low, value + max(reach * error, math.log1p(-above)), tail, effective, n)
+
+
+def _checked(log_terms: ArrayLike) -> NDArray[np.float64]:
+    logs = np.asarray(log_terms, dtype=np.float64)
+    if logs.ndim != 1 or len(logs) < 25:
+        raise ValueError(f"log_terms must be a list of at least 25 numbers, got shape {logs.shape}. Draw more.")
+    if np.isnan(logs).any() or (logs == np.inf).any():
+        where = int(np.flatnonzero(np.isnan(logs) | (logs == np.inf))[0])
+        raise ValueError(
+            f"log_terms must be numbers below infinity, got {logs[where]} at place {where}. Look upstream."
+        )
+    return logs
 
 
 def _hall(quantile: float, skew: float) -> float:
@@ -149,15 +154,21 @@ def tail_index(log_terms: ArrayLike) -> float:
     Returns
     -------
     float
-        k, by the estimate of [ZhangStephens2009]_; -infinity if the largest terms are equal.
+        k, by the estimate of [ZhangStephens2009]_; -infinity if the largest terms are equal but for a factor of 2, and
+        infinity if too few of them stand out from equal ones.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 25 terms, or one is NaN or infinitely large.
     """
-    logs = np.sort(np.asarray(log_terms, dtype=np.float64))
+    logs = np.sort(_checked(log_terms))
     size = int(min(len(logs) / 5, 3 * math.sqrt(len(logs))))
     weights = np.exp(logs[-size - 1 :] - logs[-1])
     excess = weights[1:] - weights[0]
     excess = excess[excess > 0]
     if len(excess) < _FEWEST:
-        return -math.inf if weights[0] > 0 else math.inf
+        return -math.inf if weights[0] > 0.5 else math.inf  # a few terms far above many equal ones are a heavy tail
     return _pareto(excess)
 
 

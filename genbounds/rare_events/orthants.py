@@ -148,7 +148,10 @@ def _saddle_point(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
             break
         root = np.sqrt(np.maximum(h * (h - s), 0.0))  # dh / ds = h (h - s), in (0, 1)
         curvature = root[:, None] * others * root + np.eye(len(s))
-        step_h = -root * cho_solve(cho_factor(curvature, lower=True), root * residual)
+        try:
+            step_h = -root * cho_solve(cho_factor(curvature, lower=True), root * residual)
+        except np.linalg.LinAlgError:  # nearly singular; any s is good for an unbiased estimate
+            break
         step = -residual - others @ step_h
         length, slope = 1.0, float(residual @ step_h)
         moved, near = potential(s + step)

@@ -71,6 +71,39 @@ def test_few_equal_terms_among_zeros(chance):
     assert np.mean([run.high < 0 for run in runs]) < 0.035
 
 
+@pytest.mark.parametrize("chance", [0.001, 0.003, 0.006])
+def test_few_large_terms_among_equal_ones_are_a_heavy_tail(chance):
+    """Zeros or ones below: too few are seen for an upper end, unless there is none to see."""
+    rng, mean, missed = np.random.default_rng(12), math.log(1 - chance + chance * math.exp(13)), 0
+    for _ in range(300):
+        large = rng.random(1000) < chance
+        found = log_mean(np.where(large, 13.0, 0.0))
+        assert found.trusted == (large.sum() == 0 or large.sum() >= 5)
+        missed += large.any() and not found.low <= mean <= found.high
+    assert missed / 300 < 0.08
+
+
+def test_rounding_of_equal_terms_is_no_tail():
+    logs = np.zeros(1000)
+    logs[:3] = [1e-15, 2e-15, 0.5]
+    assert log_mean(logs).trusted
+    logs[2] = 0.8
+    assert not log_mean(logs).trusted
+
+
+def test_the_interval_takes_in_the_symmetric_one_and_the_one_for_skewed_terms():
+    logs = np.random.default_rng(13).normal(0, 1, 100)
+    found, weights = log_mean(logs, 0.9), np.exp(logs)
+    reach = 1.6448536269514722
+    assert found.low <= found.value - reach * found.standard_error + 1e-12
+    assert found.high >= found.value + reach * found.standard_error - 1e-12
+    skew = ((weights - weights.mean()) ** 3).mean() / weights.std(ddof=1) ** 3 / 10
+    relative = weights.std(ddof=1) / 10 / weights.mean()
+    # Hall's cubic of the t-statistic at the upper end is the lower quantile, term by term as he has it.
+    t = (1 - math.exp(found.high - found.value)) / relative
+    assert t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6 == pytest.approx(-reach, rel=1e-9)
+
+
 def test_without_the_alarm_intervals_would_fail():
     """The delta method on heavy tails: what the index is for."""
     rng = np.random.default_rng(6)
@@ -116,5 +149,6 @@ def test_one_side_holds_whatever_the_tail():
 
 @pytest.mark.parametrize("terms", [np.zeros(24), np.zeros((25, 1)), [*np.zeros(30), np.nan], [*np.zeros(30), np.inf]])
 def test_what_is_no_sample_is_refused(terms):
-    with pytest.raises(ValueError, match="log_terms must be"):
-        log_mean(terms)
+    for function in (log_mean, tail_index):
+        with pytest.raises(ValueError, match="log_terms must be"):
+            function(terms)

@@ -64,7 +64,7 @@ def test_it_pays_for_the_spread_alone():
     assert 0 < math.log(average) - 300 - log_mean_lower_limit(terms, 0.01) < 0.02
 
 
-@pytest.mark.parametrize("terms", [[], [math.nan], [math.inf], [[0.0]]])
+@pytest.mark.parametrize("terms", [[], [math.nan], [0.0, math.nan], [math.inf], [0.0, math.inf], [[0.0]]])
 def test_bad_terms_are_refused(terms):
     with pytest.raises(ValueError, match="log_terms must be a list of numbers below infinity, got shape"):
         log_mean_lower_limit(terms, 0.1)

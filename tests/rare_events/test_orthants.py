@@ -141,6 +141,19 @@ def test_nearly_singular_and_far_out():
     assert log_mean(orthant_log_weights([[1, rho], [rho, 1]], 5000)).value == pytest.approx(-math.log(2), abs=1e-4)
 
 
+@pytest.mark.parametrize("noise", [1e-8, 1e-12])
+def test_nearly_singular_labels_that_hardly_fit(noise):
+    """Six points on an arc, one sign against its neighbours: it fits by noise alone, p ~ noise."""
+    angles = np.array([0.0, 0.3, 0.5, 1.0, 1.2, 1.9])
+    signs = np.array([1.0, -1.0, 1.0, 1.0, 1.0, 1.0])
+    kernel = np.cos(angles[:, None] - angles) * np.outer(signs, signs)
+    law = log_mean(orthant_log_weights(kernel + 1e-4 * np.eye(6), 5000))
+    truth = law.value + math.log(noise / 1e-4)
+    found = log_mean(orthant_log_weights(kernel + noise * np.eye(6), 2000))
+    assert found.low - 0.05 < truth < found.high + 0.05
+    assert found.trusted == (noise > 1e-10)  # rounding ends the search for a good shift, and the alarm is raised
+
+
 def test_many_draws_are_many_blocks():
     few, many = (orthant_log_weights(random_covariance(3, 0), draws) for draws in (1024, 2500))
     np.testing.assert_array_equal(many[:1024], few)

@@ -162,21 +162,21 @@ def realisable_from_curve(curve: TailCurve, n: int, delta: float, sampling_delta
     """Return risk bounds for the prior conditioned on a training loss that only predictors without errors reach.
 
     The curve's upper limit of the information, at all levels at once, goes into `realisable` and `realisable_draw`,
-    whose numbers agree: each bounds the Gibbs risk of P(. | loss <= level) and the risk of one draw from it. Both
-    probabilities of failure are spent: the theorem's over the sample, and the sampler's, over its own randomness,
-    whatever the sample. For an unbiased estimate of P(loss <= level) that is Markov's inequality, however few draws
-    there were.
+    whose numbers agree: they bound the Gibbs risks of P(. | loss <= level) for all levels at once, or the risk of one
+    draw, a single one in all, from P(. | loss <= level) at one of the levels. Both probabilities of failure are spent:
+    the theorem's over the sample, and the sampler's, over its own randomness, whatever the sample. For an unbiased
+    estimate of P(loss <= level) that is Markov's inequality, however few draws there were.
 
     Parameters
     ----------
     curve : TailCurve
         -ln P(training loss <= level) under the prior, at levels that imply a loss of 0 on every example: for 0-1 errors
-        any level below 1 / n, for a mean cross entropy of two classes any below ln(2) / n. That the levels do is taken
-        on trust.
+        any level below 1 / n, for a mean cross entropy any below ln(2) / n, for then every example's class has a
+        probability above 1/2. That the levels do is taken on trust.
     n : int
         Examples of the training sample, at least 1.
     delta : float
-        Probability over the sample with which the theorem may fail, in (0, 1).
+        Probability over the sample, and the draw, with which the theorem may fail, in (0, 1).
     sampling_delta : float
         Probability over the sampler's randomness with which any limit may fail, in (0, 1); spent even by a curve that
         is certain.

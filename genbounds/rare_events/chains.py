@@ -138,7 +138,9 @@ def chain_tail(losses: ArrayLike, levels: ArrayLike, *, method: str, confidence:
     """
     values = _chains(losses)
     thresholds = checks.finite("levels", np.atleast_1d(levels))
-    half = (1.0 - float(checks.confidence("confidence", confidence))) / 2.0
+    if not thresholds.size:
+        raise ValueError("levels must hold at least one number, got none. Name a loss that is small.")
+    half = (1.0 - float(checks.confidence("confidence", confidence, "It is that of the intervals, such as 0.95."))) / 2
     whole, agreement = effective_samples(_scores(values)), split_r_hat(values)
     # Chains that stand still tell as much as one draw.
     whole = 1.0 if np.isnan(whole) else whole

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.numerics import binomial_lower, confidence, round_up
+from genbounds.numerics import binomial_lower, confidence, count, round_up
 from genbounds.numerics.estimates import UpperLimit
 
 if TYPE_CHECKING:
@@ -86,7 +86,13 @@ class TailCurve:
         for name in _ARRAYS:
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
         if self.counts is not None:
-            object.__setattr__(self, "counts", np.array(self.counts, dtype=np.int64))
+            counts = count("counts", self.counts, 0, "They are of draws.").astype(np.int64)
+            if (counts > self.samples).any() or (np.diff(counts) < 0).any():
+                raise ValueError(
+                    f"counts must rise with the level, to at most samples = {self.samples}, got {counts}. Count draws "
+                    "at or below each level."
+                )
+            object.__setattr__(self, "counts", counts)
         shapes = {np.shape(getattr(self, name)) for name in (*_ARRAYS, "counts") if getattr(self, name) is not None}
         if len(shapes) != 1 or self.levels.ndim != 1 or not self.levels.size:
             raise ValueError(f"levels and all that stands beside them must be lists of one length, got {shapes}.")
@@ -102,6 +108,8 @@ class TailCurve:
             raise ValueError(f"nats must lie within low and high, got {self.nats} in {self.low} to {self.high}.")
         if (self.standard_error < 0).any():
             raise ValueError(f"standard_error must be non-negative, got {self.standard_error}.")
+        if self.confidence == 1 and (self.high < 0).any():
+            raise ValueError(f"high must be non-negative where it is certain, got {self.high}. -ln P is.")
 
     @property
     def bits(self) -> NDArray[np.float64]:
@@ -119,8 +127,9 @@ class TailCurve:
 
         Counts give Clopper and Pearson's limits. An unbiased estimate X of a probability p gives one by Markov's
         inequality, P(X >= k p / delta) <= delta / k: -ln p is at most nats + ln(k / delta), at any number of samples
-        and however the estimate spreads. Both count on draws that are what they are taken for; rounding within the
-        sampler is not covered.
+        and however the estimate spreads. As -ln p is never below 0, no limit is: an estimate X above k / delta is one
+        of the failures. Both count on draws that are what they are taken for; rounding within the sampler is not
+        covered.
 
         Parameters
         ----------
@@ -148,9 +157,8 @@ class TailCurve:
                 )
         if self.unbiased:
             resolved = np.where(np.isnan(self.nats), np.inf, self.nats)
-            return UpperLimit(
-                round_up(resolved - math.log(share), 4), delta, "Markov's inequality for an unbiased estimate, a union"
-            )
+            limit = np.maximum(round_up(resolved - math.log(share), 4), 0.0)
+            return UpperLimit(limit, delta, "Markov's inequality for an unbiased estimate, a union")
         raise ValueError(
             f"a curve must be certain, counted or unbiased to give a limit, got one by {self.method}. Sample with "
             "annealed importance sampling, or with subset simulation at fixed levels."

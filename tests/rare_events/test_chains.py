@@ -133,6 +133,17 @@ def test_losses_that_are_all_equal_tell_as_much_as_one_draw():
     assert any("worth 1 " in warning for warning in curve.warnings)
 
 
+def test_chains_that_stand_still_in_places_of_their_own():
+    """R-hat is infinite whatever the rounding of means of equal numbers."""
+    places = np.random.default_rng(3).random((7, 1))
+    assert split_r_hat(np.repeat(places, 14, axis=1)) == math.inf
+
+
+def test_no_levels_are_refused():
+    with pytest.raises(ValueError, match="levels must hold at least one number, got none"):
+        chain_tail(np.zeros((2, 8)), [], method="a test")
+
+
 @pytest.mark.parametrize(
     "draws", [np.zeros((2, 7)), np.zeros(20), np.full((2, 20), math.nan), np.full((2, 9), math.inf)]
 )

@@ -38,7 +38,18 @@ def curve(nats=(2.0, 1.0), **changes):
         ({"high": [1.0, 1.5]}, "within low and high"),
         ({"high": [np.nan, 1.5]}, "must be numbers"),
         ({"standard_error": [-0.1, 0.0]}, "non-negative"),
+        ({"high": [np.inf, np.nan]}, "must be numbers"),
+        ({"low": [np.nan, 0.5]}, "must be numbers"),
         ({"confidence": 0.0}, r"\(0, 1\]"),
+        ({"confidence": 1.1}, r"\(0, 1\]"),
+        (
+            {"nats": [1.0, -1.0], "low": [1.0, -1.0], "high": [1.0, -0.5], "confidence": 1.0},
+            "high must be non-negative",
+        ),
+        ({"counts": [1, 2], "samples": 1}, "counts must rise with the level, to at most samples = 1"),
+        ({"counts": [2, 1], "samples": 3}, "counts must rise with the level"),
+        ({"counts": [0.5, 1], "samples": 3}, "counts must be a whole number"),
+        ({"counts": [-1, 1], "samples": 3}, "counts must be a whole number of at least 0"),
         ({"kind": "bound"}, "'exact' or 'estimate'"),
     ],
 )
@@ -99,6 +110,12 @@ def test_limit_of_an_unbiased_estimate_pays_for_all_levels():
     limit = curve((2.0, 1.0), unbiased=True).upper_limit(0.05)
     np.testing.assert_allclose(limit.value, np.array([2.0, 1.0]) + math.log(2 / 0.05), rtol=1e-14)
     assert np.isinf(curve((math.nan, 1.0), unbiased=True).upper_limit(0.05).value[0])
+
+
+def test_no_limit_is_below_zero():
+    """An estimate of a probability above k / delta is wrong, and the limit at 0 fails with it, or holds."""
+    limit = curve((-2.0, -5.0), unbiased=True).upper_limit(0.05)
+    np.testing.assert_allclose(limit.value, [-2 + math.log(40), 0.0], rtol=1e-14)
 
 
 def test_markov_holds_for_the_worst_estimate():

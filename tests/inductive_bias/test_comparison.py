@@ -11,7 +11,7 @@ from genbounds.inductive_bias.architectures.comparison import Comparison
 from genbounds.rare_events import TailCurve
 
 
-def curve(nats, error=0.0, levels=None):
+def curve(nats, error=0.0, levels=None, confidence=0.95):
     nats = np.array(nats, dtype=float)
     known = np.isfinite(nats)
     return TailCurve(
@@ -20,7 +20,7 @@ def curve(nats, error=0.0, levels=None):
         standard_error=np.where(known, error, np.nan),
         low=np.where(np.isnan(nats), 3.0, nats - error),
         high=np.where(np.isnan(nats), np.inf, nats + error),
-        confidence=0.95,
+        confidence=confidence,
         kind="estimate",
         method="a test",
     )
@@ -55,6 +55,21 @@ def test_interval_of_a_difference_covers():
     assert abs(hits / 2000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)
 
 
+def test_average_over_draws():
+    values = np.array([[5.0, 0.1], [7.0, 0.4], [6.0, 0.0]])
+    average = compared(cnn=tuple(curve(row) for row in values)).averages["cnn"]
+    low, high = ttest_1samp(values, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(average.nats, values.mean(axis=0))
+    np.testing.assert_allclose(average.standard_error, values.std(axis=0, ddof=1) / math.sqrt(3))
+    assert low[1] < 0  # information is not
+    np.testing.assert_allclose([average.low, average.high], [[low[0], 0.0], high])
+
+
+def test_the_confidence_of_a_difference_is_that_of_the_worse_curve():
+    both = compared(cnn=(curve([5.0], 0.3, confidence=0.9),), mlp=(curve([2.0], 0.4, confidence=0.99),))
+    assert both.difference("cnn", "mlp").confidence == both.difference("mlp", "cnn").confidence == 0.9
+
+
 def test_what_is_not_resolved_stays_so():
     both = compared(cnn=(curve([math.inf, math.nan, 1.0]), curve([4.0, 2.0, 3.0])), mlp=(curve([3.0, 2.0, 1.0]),) * 2)
     average = both.averages["cnn"]
@@ -76,6 +91,8 @@ def test_json_keeps_every_bit():
 def test_refusals():
     with pytest.raises(ValueError, match="one curve for each draw"):
         compared(a=(curve([1.0]),), b=(curve([1.0]), curve([1.0])))
+    with pytest.raises(ValueError, match="one curve for each draw"):
+        compared(a=(), b=())
     with pytest.raises(ValueError, match="same levels"):
         compared(a=(curve([1.0]),), b=(curve([1.0], levels=[2.0]),))
     with pytest.raises(ValueError, match="belong to the spaces"):

@@ -116,6 +116,7 @@ def test_regression_evidence_is_a_log_density(n, outputs, noise, seed):
         (classification_limit, (HALF, [0, 0, 1, 1], 0.0), "delta must be strictly between 0 and 1"),
         (regression_log_evidence, (HALF, [0.0, 1.0]), "kernel must have a row and a column for each target"),
         (regression_log_evidence, (np.ones((2, 2)), [0.0, 1.0]), "kernel must be positive definite with the noise"),
+        (regression_log_evidence, ([[2.0, 0.5], [-0.5, 2.0]], [0.0, 1.0]), "kernel must be symmetric"),
         (regression_log_evidence, (HALF, [0.0, 1.0, 1.0, 1.0], -1.0), "noise must be non-negative"),
     ],
 )

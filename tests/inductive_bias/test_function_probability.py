@@ -25,6 +25,8 @@ def test_the_cube():
     np.testing.assert_array_equal(cube @ 2.0 ** torch.arange(4, -1, -1, dtype=torch.float64), np.arange(32))
     with pytest.raises(ValueError, match="dimension must be from 1 to 16, got 0"):
         boolean_cube(0)
+    with pytest.raises(ValueError, match="dimension must be a whole number"):
+        boolean_cube(2.5)
 
 
 def test_number_of_positives_of_a_perceptron_is_uniform():

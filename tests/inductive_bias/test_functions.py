@@ -41,6 +41,26 @@ def test_the_posterior_by_counting():
     assert fit.source == "draws that fit 2 inputs"
     with pytest.raises(ValueError, match="classes must be those of some function that was drawn"):
         found.given([0, 1], [1, 0])
+    for inputs, classes in (([0, 1], [1]), ([3], [1]), (0, 1)):
+        with pytest.raises(ValueError, match="inputs must be numbers below 3, one for each class"):
+            found.given(inputs, classes)
+    with pytest.raises(ValueError, match="inputs must be a whole number of at least 0"):
+        found.given([-1], [1])
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        (np.array([[256, 1, 1]]), "functions must hold tables of classes from 0 to 255, got shape .* largest 256"),
+        (np.array([[-256, 1, 1]]), "functions must be a whole number of at least 0"),
+        (np.array([[0.5, 1, 1]]), "functions must be a whole number"),
+        (np.array([0, 1, 1]), "functions must hold tables"),
+        (np.array([[0, 1]]), "functions must be of 3 inputs, got 2"),
+    ],
+)
+def test_functions_that_cannot_be_looked_up_are_refused(functions, message):
+    with pytest.raises(ValueError, match=message):
+        count_functions([DRAWS], "draws").of(functions)
 
 
 def test_intervals_are_those_of_clopper_and_pearson():

@@ -3,6 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,8 +80,17 @@ def test_long_sequences_and_their_growth():
     assert lempel_ziv_bits(np.tile([0, 1, 1], n // 3)) / n < 0.02
 
 
+def test_numbers_count_by_value_whatever_holds_them():
+    """Tensors of one number are different keys even where they are equal."""
+    bits = [0, 1, 0, 1, 1, 0]
+    wanted = lempel_ziv_words(bits), lempel_ziv_bits(bits)
+    assert wanted[0] < len(bits)
+    for same in (np.array(bits), torch.tensor(bits), list(torch.tensor(bits)), list(np.array(bits)), tuple(bits)):
+        assert (lempel_ziv_words(same), lempel_ziv_bits(same)) == wanted
+
+
 @pytest.mark.parametrize("function", [lempel_ziv_words, lempel_ziv_bits])
-@pytest.mark.parametrize("sequence", ["", [], np.zeros((2, 3))])
+@pytest.mark.parametrize("sequence", ["", [], 5, None, np.zeros((2, 3)), [np.zeros(2)], [0.0, float("nan")]])
 def test_what_is_no_sequence_is_refused(function, sequence):
-    with pytest.raises(ValueError, match="sequence must be a list of at least one symbol, got"):
+    with pytest.raises(ValueError, match="sequence must be a list of at least one symbol, none of them NaN, got"):
         function(sequence)

@@ -270,6 +270,10 @@ def each(outputs, targets):
     return cross_entropy(outputs, targets, reduction="none")
 
 
+def total(outputs, targets):
+    return cross_entropy(outputs, targets, reduction="sum")
+
+
 def table(outputs, targets):
     return (outputs - one_hot(targets, 3)) ** 2
 """
@@ -280,8 +284,10 @@ def test_losses_are_averages_or_one_value_per_example(wanted, tmp_path):
     path.write_text(LOSSES)
     record = space(loss=f"{path}:each")
     np.testing.assert_allclose(record.test_loss, wanted.test_loss, rtol=1e-8)
-    with pytest.raises(TaskError, match=r"one value per example, got shape \(14, 3\) for 14 examples"):
+    with pytest.raises(TaskError, match=r"one value per example, got shape \(1, 3\) for 1 examples"):
         space(loss=f"{path}:table")
+    with pytest.raises(TaskError, match=r"loss must be the average .* got 1\.\d+ for one example and 2\.\d+ for the"):
+        space(loss=f"{path}:total")
 
 
 def test_shapes_of_values_must_be_those_of_outputs():

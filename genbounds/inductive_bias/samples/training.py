@@ -58,8 +58,9 @@ class _Examples:
         ensemble.train()
         return loss / len(self.inputs), wrong / len(self.inputs)
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse outputs that do not belong to the targets."""
+    def check(self, ensemble: Ensemble) -> None:
+        """Refuse outputs that do not belong to the targets, and a loss that is no average over examples."""
+        shape = ensemble.output_shape(self.inputs)
         if self.classes:
             low, high = int(self.targets.min()), int(self.targets.max())
             fits = len(shape) == self.targets.ndim == 1 and low >= 0 and shape[0] > max(1, high)
@@ -70,6 +71,16 @@ class _Examples:
             raise ValueError(
                 f"model must give {wanted}, as the targets of an example have it, got shape {shape}. Change its last "
                 "layer, or the shape of the targets."
+            )
+        outputs, targets = ensemble.predict(self.inputs[:1]).double(), self.targets[:1]
+        targets = targets if self.classes else targets.double()
+        twice = outputs.expand(-1, 2, *shape), targets.expand(2, *targets.shape[1:])
+        once, again = self.losses(outputs, targets, own=False), self.losses(*twice, own=False)
+        if not torch.allclose(once, again, equal_nan=True):
+            raise ValueError(
+                "loss must be the average over the batch, or one value per example, got "
+                f"{float(once[0]):g} for one example and {float(again[0]):g} for the same twice. Divide a sum by the "
+                "number of examples."
             )
 
 
@@ -141,9 +152,8 @@ def train_until(
     fits = torch.zeros(networks, dtype=torch.bool)
     with one_thread():
         ensemble = Ensemble(lambda: build_model(factory, arguments), seeds, train.inputs)
-        shape = ensemble.output_shape(train.inputs)
-        train.check(shape)
-        test.check(shape)
+        train.check(ensemble)
+        test.check(ensemble)
         optimiser = how.prepare(ensemble.trained)
         orders = [epoch_orders(each, len(train.inputs), how) for each in seeds]
         active = torch.arange(networks)

@@ -155,6 +155,8 @@ def regression_log_evidence(kernel: ArrayLike, targets: ArrayLike, noise: float 
     y = y[:, None] if y.ndim == 1 else y
     if y.ndim != 2 or not y.size or matrix.shape != (len(y), len(y)):
         raise ValueError(f"kernel must have a row and a column for each target, got {matrix.shape} for {y.shape}.")
+    if not np.allclose(matrix, matrix.T, rtol=0, atol=1e-8 * np.abs(matrix).max()):
+        raise ValueError("kernel must be symmetric, got one that is not. Pass (K + K.T) / 2 if rounding is to blame.")
     matrix = matrix + float(nonnegative("noise", noise)) * np.eye(len(y))
     try:
         factor = cholesky(matrix, lower=True)

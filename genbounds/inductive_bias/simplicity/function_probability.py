@@ -48,9 +48,10 @@ def boolean_cube(dimension: int, *, dtype: torch.dtype = torch.float32) -> Tenso
     >>> boolean_cube(2).tolist()
     [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
     """
-    if not 1 <= dimension <= 16:
-        raise ValueError(f"dimension must be from 1 to 16, got {dimension}. Pass a sample of inputs instead.")
-    return torch.tensor(list(product((0.0, 1.0), repeat=dimension)), dtype=dtype)
+    n = int(count("dimension", dimension, 0))
+    if not 1 <= n <= 16:
+        raise ValueError(f"dimension must be from 1 to 16, got {n}. Pass a sample of inputs instead.")
+    return torch.tensor(list(product((0.0, 1.0), repeat=n)), dtype=dtype)
 
 
 def function_probabilities(

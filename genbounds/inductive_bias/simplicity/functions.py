@@ -24,6 +24,7 @@ __all__ = ["FunctionCounts", "count_functions", "simplicity_line"]
 
 #: Classes that a function may have.
 _CLASSES = 256
+_SUCH = "It is that of the interval, such as 0.95."
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class FunctionCounts:
         low, high : ndarray, shape (k,)
             Ends, in [0, 1].
         """
-        level = math.log((1 - float(inside("confidence", confidence))) / 2)
+        level = math.log((1 - float(inside("confidence", confidence, _SUCH))) / 2)
         ends = (limit(self.counts, self.samples, level) for limit in (binomial_lower, binomial_upper))
         low, high = map(np.asarray, ends)
         return low, high
@@ -118,7 +119,7 @@ class FunctionCounts:
         """
         total = self.samples
         once, twice = (int((self.counts == times).sum()) for times in (1, 2))
-        tail = (1 - float(inside("confidence", confidence))) / 2
+        tail = (1 - float(inside("confidence", confidence, _SUCH))) / 2
         share, error = once / total, math.sqrt(once * (1 - once / total) + 2 * twice) / total
         reach = -float(ndtri(tail)) * error
         low = min(share - reach, float(binomial_lower(once, total, math.log(tail))))
@@ -144,10 +145,16 @@ class FunctionCounts:
         Raises
         ------
         ValueError
-            If none fits: the posterior cannot be had by counting.
+            If there are not as many classes as inputs, an input is out of range, or none fits: the posterior cannot be
+            had by counting.
         """
-        wanted = np.asarray(classes)
-        fits = (self.functions[:, np.asarray(inputs)] == wanted).all(axis=1)
+        places, wanted = count("inputs", inputs, 0).astype(np.int64), np.asarray(classes)
+        if places.ndim != 1 or places.shape != wanted.shape or (places >= self.functions.shape[1]).any():
+            raise ValueError(
+                f"inputs must be numbers below {self.functions.shape[1]}, one for each class, got {places} for "
+                f"{wanted}. Count inputs from 0."
+            )
+        fits = (self.functions[:, places] == wanted).all(axis=1)
         if not fits.any():
             raise ValueError(
                 f"classes must be those of some function that was drawn, got {wanted}. Draw more networks."
@@ -166,9 +173,16 @@ class FunctionCounts:
         -------
         ndarray of int64, shape (m,)
             Their counts; 0 for those that were not.
+
+        Raises
+        ------
+        ValueError
+            If they are not of the same inputs, or a class is no whole number from 0 to 255.
         """
         known = {function.tobytes(): number for function, number in zip(self.functions, self.counts, strict=True)}
-        rows = np.ascontiguousarray(functions, dtype=np.uint8)
+        rows = _classes("functions", functions)
+        if rows.shape[1] != self.functions.shape[1]:
+            raise ValueError(f"functions must be of {self.functions.shape[1]} inputs, got {rows.shape[1]}.")
         return np.array([known.get(row.tobytes(), 0) for row in rows], dtype=np.int64)
 
     def to_frame(self, most: int | None = None, confidence: float = 0.95) -> "DataFrame":
@@ -235,17 +249,25 @@ def count_functions(batches: Iterable[ArrayLike], source: str) -> FunctionCounts
     """
     seen, inputs = Counter[bytes](), set()
     for batch in batches:
-        classes = count("batches", batch, 0)
-        if classes.ndim != 2 or not classes.size or classes.max() >= _CLASSES:
-            raise ValueError(f"batches must hold tables of classes from 0 to 255, got shape {classes.shape}.")
+        classes = _classes("batches", batch)
         inputs.add(classes.shape[1])
-        rows, times = np.unique(classes.astype(np.uint8), axis=0, return_counts=True)
+        rows, times = np.unique(classes, axis=0, return_counts=True)
         seen.update({row.tobytes(): int(number) for row, number in zip(rows, times, strict=True)})
     if len(inputs) != 1:
         raise ValueError(f"batches must be at least one and of the same inputs, got {sorted(inputs)} inputs.")
     order = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
     functions = np.frombuffer(b"".join(function for function, _ in order), np.uint8).reshape(len(order), -1)
     return FunctionCounts(functions, np.array([number for _, number in order], np.int64), source)
+
+
+def _classes(name: str, table: ArrayLike) -> NDArray[np.uint8]:
+    classes = count(name, table, 0)
+    if classes.ndim != 2 or not classes.size or classes.max() >= _CLASSES:
+        raise ValueError(
+            f"{name} must hold tables of classes from 0 to 255, got shape {classes.shape}, largest "
+            f"{classes.max(initial=0):g}. Put one function in a row."
+        )
+    return classes.astype(np.uint8)
 
 
 def simplicity_line(bits: ArrayLike, probabilities: ArrayLike) -> tuple[float, float]:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["lempel_ziv_bits", "lempel_ziv_words"]
@@ -20,12 +19,15 @@ Symbols: TypeAlias = Sequence[Hashable] | NDArray[Any]
 
 
 def _symbols(sequence: Symbols) -> list[Hashable]:
-    """Return the symbols of a sequence of at least one."""
-    symbols = np.atleast_1d(sequence).tolist() if isinstance(sequence, np.ndarray) else list(sequence)
-    if not symbols or isinstance(symbols[0], list):
+    """Return the symbols of a sequence of at least one: numbers of arrays and tensors as what they are equal to."""
+    try:
+        symbols = [symbol.tolist() if hasattr(symbol, "tolist") else symbol for symbol in sequence]
+    except TypeError:
+        symbols = []
+    if not symbols or any(isinstance(symbol, list) or symbol != symbol for symbol in symbols):
         raise ValueError(
-            f"sequence must be a list of at least one symbol, got {sequence!r:.80}. Pass one sequence at a time, such "
-            "as a string of 0 and 1."
+            f"sequence must be a list of at least one symbol, none of them NaN, got {sequence!r:.80}. Pass one "
+            "sequence at a time, such as a string of 0 and 1."
         )
     return symbols
 

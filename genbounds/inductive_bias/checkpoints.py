@@ -7,6 +7,7 @@ vectors, so that the loss is the mean over examples and outputs of squares, for 
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,9 +85,11 @@ def ntk_hypotheses(
         device=device,
         progress=progress,
     )
-    residuals = (joint.targets - joint.outputs).ravel()
-    known = 0 if train is None else Blocks(train, 1).number * joint.outputs.shape[1]
-    return kernel_hypotheses(joint.covariance, residuals, given=np.arange(known), noise=noise)
+    residuals, outputs = (joint.targets - joint.outputs).ravel(), joint.outputs.shape[1]
+    examples = 0 if train is None else Blocks(train, 1).number
+    law = kernel_hypotheses(joint.covariance, residuals, given=np.arange(examples * outputs), noise=noise)
+    # Rows of the covariance are outputs of examples.
+    return replace(law, condition=law.condition.replace(f"{examples * outputs} ", f"{examples} ", 1))
 
 
 def last_layer_hypotheses(

@@ -41,7 +41,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_commands_are_the_commands():
-    named = set(re.findall(r"^\| `genbounds (\w+)", README, re.MULTILINE))
+    named = set(re.findall(r"^\| `genbounds ([\w-]+)", README, re.MULTILINE))
     assert named == {name for name in app if not name.startswith("-")}
 
 

@@ -40,12 +40,14 @@ for _name, _line in (
     ("prompt", "Search prompts that classify your texts, and certify them."),
     ("supersample", "Bound a training's gap by what its predictions tell about the data it saw."),
     ("coherence", "Measure how far the gradients of single examples agree, along a training."),
+    ("inductive-bias", "Measure how much information generalising takes beyond the training data."),
     ("verify", "Check a certificate, without the model that it is about."),
     ("curve", "Draw certified bounds and measured errors of several certificates."),
     ("theorems", "List the theorems, or show one: statement, conditions, reference."),
     ("validate", "Attack the theorems in worlds whose truth is exact."),
 ):
-    app.command(f"genbounds.cli.{_name}:{_name}", name=_name, help=_line)
+    _module = _name.replace("-", "_")
+    app.command(f"genbounds.cli.{_module}:{_module}", name=_name, help=_line)
 
 
 def _greet() -> None:
@@ -86,7 +88,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return USAGE_ERROR
     except KeyboardInterrupt:
-        resumed = "`certify`, `coherence`, `demo` and `supersample`"
+        resumed = "`certify`, `coherence`, `demo`, `inductive-bias` and `supersample`"
         status(f"Interrupted. The same command, run again, goes on where {resumed} stopped.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough

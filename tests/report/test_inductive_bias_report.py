@@ -54,7 +54,7 @@ def test_comparison_shows_differences_from_the_first():
         "digits", "error", {"mlp": "a", "cnn": "b"}, {"mlp": (curve(),), "cnn": (curve((9.0, 8.0, 7.0, 1.5)),)}
     )
     text = printed(comparison_text(comparison))
-    assert "cnn minus mlp" in text
+    assert "cnn - mlp" in text
     assert "not resolved" in text
     assert "-23.000" in text
     assert "-0.500" in text

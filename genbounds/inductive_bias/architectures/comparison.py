@@ -4,8 +4,9 @@ The information that an architecture leaves to be found depends on the task, and
 test set. Repeating the measurement on fresh draws of both says how much of a difference is the architectures' own.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +48,19 @@ class Difference:
     high: NDArray[np.float64]
     confidence: float
     method: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference as JSON carries it.
+
+        Returns
+        -------
+        dict
+            Its fields; numbers that are not finite are written as text, which ``float`` reads.
+        """
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("levels", "nats", "low", "high"):
+            content[name] = [value if math.isfinite(value) else str(value) for value in content[name].tolist()]
+        return content
 
 
 @dataclass(frozen=True, eq=False)

@@ -182,8 +182,6 @@ def unseen_warning(share: str, level: float) -> str:
         What is not known, and what to do about it.
     """
     return (
-        f"{share} had a loss of {level:.4g} or less: there only a lower limit is known, and it is "
-        "not extrapolated. Sample the tail by subset_simulation or annealed_importance. The published way, a "
-        "chi-squared distribution fitted to the losses, is published_chi_squared_fit: more draws make it surer, not "
-        "righter."
+        f"{share} had a loss of {level:.4g} or less: there only a lower limit is known, not extrapolated. Sample it "
+        "(subset_simulation, annealed_importance); published_chi_squared_fit would guess it."
     )

@@ -207,6 +207,21 @@ def test_sums_of_estimates_take_the_root_of_squares():
         chained(beyond, train)
 
 
+def test_enclosures_add_up_and_an_estimate_beside_keeps_its_own_interval():
+    """Certain ends are added; beside an exact value an estimate's interval is moved, at its own confidence."""
+    train = TailCurve([0.0], [2.0], [0.0], [1.9], [2.2], 1.0, "exact", "an enclosure")
+    beyond = TailCurve([0.5, 1.0], [3.0, 1.0], [0.0, 0.0], [2.5, 0.9], [3.5, 1.0], 1.0, "exact", "an enclosure")
+    total = chained(train, beyond)
+    assert total.low == pytest.approx([4.4, 2.8], rel=1e-15)
+    assert total.high == pytest.approx([5.7, 3.2], rel=1e-15)
+    assert (total.confidence, total.kind) == (1.0, "exact")
+    exact, counted = certain([0.0], [2.0]), counted_tail(np.arange(50) / 50, [0.1, 0.5], confidence=0.9)
+    for moved in (chained(exact, counted), chained(counted_tail([0.0, 1.0], [0.5], confidence=0.9), beyond)):
+        assert (moved.confidence, moved.kind) == (0.9, "estimate")
+    np.testing.assert_allclose(chained(exact, counted).low, counted.low + 2, rtol=1e-12)
+    np.testing.assert_allclose(chained(exact, counted).high, counted.high + 2, rtol=1e-12)
+
+
 def test_sums_cover():
     """P = 0.3 * 0.2 from 60 and 40 draws: at a nominal 95 %, never less than 93 % in 2,000 repetitions."""
     generator, inside = np.random.default_rng(2), 0

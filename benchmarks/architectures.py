@@ -60,6 +60,11 @@ SHARES = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 ERRORS = np.arange(12, 97, 2) / 100
 RATES = {"mlp": 3e-3, "cnn": 1e-2, "transformer": 3e-3}
 NUMBER = {"mlp": 300, "cnn": 300, "transformer": 60}
+TITLES = {
+    "kernels": "Infinitely wide, given 300 examples exactly",
+    "trained": "Trained until they fit 100 examples, counted",
+    "random": "Random weights: to fit 20 examples, and beyond",
+}
 #: Of random weights.
 DRAWS = 6
 FIT, BEYOND = 0.5, (0.7, 0.8, 0.9)
@@ -211,35 +216,26 @@ def samplers_table(results: Mapping[str, RandomComparison]) -> Table:
 
 def tasks_figure(found: Mapping[str, Any]) -> Figure:
     """Return information over levels for MNIST, Fashion-MNIST and random labels, in each kind of space."""
-    figure = Figure(figsize=(12.5, 4.2), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    for axes, results, title in (
-        (left, found["kernels"], "Infinitely wide, given 300 examples exactly"),
-        (middle, found["trained"], "Trained until they fit 100 examples, counted"),
-    ):
-        draw_curves(across(results, "mlp").averages, axes, loss=results[MNIST].loss)
-        axes.set_title(title)
-    totals = {name: own.total.averages["mlp"] for name, own in found["random"].items()}
-    draw_curves(totals, right, loss=found["random"][MNIST].loss)
-    right.set_title("Random weights, to fit 20 of two classes and beyond")
+    figure = Figure(figsize=(4.4 * len(found), 4.2), layout="constrained")
+    for axes, (kind, results) in zip(np.ravel(figure.subplots(1, len(found))), found.items(), strict=True):
+        totals = {name: own.total if kind == "random" else own for name, own in results.items()}
+        draw_curves(across(totals, "mlp").averages, axes, loss=totals[MNIST].loss)
+        axes.set_title(TITLES[kind])
     return figure
 
 
 def architectures_figure(found: Mapping[str, Any]) -> Figure:
     """Return information over levels for architectures on MNIST, and with its pixels shuffled."""
-    figure = Figure(figsize=(10.5, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, results, title in (
-        (left, found["kernels"], "Infinitely wide, given 300 examples exactly"),
-        (right, found["trained"], "Trained until they fit 100 examples, counted"),
-    ):
+    kinds = [kind for kind in found if kind != "random"]
+    figure = Figure(figsize=(5.2 * len(kinds), 4.4), layout="constrained")
+    for axes, kind in zip(np.ravel(figure.subplots(1, len(kinds))), kinds, strict=True):
         curves = {
             f"{network}, {name}": curve
             for name in (MNIST, SHUFFLED)
-            for network, curve in results[name].averages.items()
+            for network, curve in found[kind][name].averages.items()
         }
-        draw_curves(curves, axes, loss=results[MNIST].loss)
-        axes.set_title(title)
+        draw_curves(curves, axes, loss=found[kind][MNIST].loss)
+        axes.set_title(TITLES[kind])
     return figure
 
 
@@ -286,9 +282,8 @@ def main() -> None:
     content = {kind: {name: own.to_json() for name, own in results.items()} for kind, results in found.items()}
     (options.folder / "architectures.json").write_text(json.dumps(content), encoding="utf-8")
     with mpl.rc_context({"font.size": 9, "axes.titlesize": 10}):
-        if len(found) == 3:
-            tasks_figure(found).savefig(options.folder / "inductive_bias_tasks.png", dpi=110)
-        if {"kernels", "trained"} <= set(found):
+        tasks_figure(found).savefig(options.folder / "inductive_bias_tasks.png", dpi=110)
+        if {*found} - {"random"}:
             architectures_figure(found).savefig(options.folder / "inductive_bias_architectures.png", dpi=110)
 
 

@@ -1,5 +1,7 @@
 """What is left of a Gaussian linear function after it is known to fit some examples."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,6 +12,8 @@ __all__ = ["condition"]
 
 #: Training targets are reached if what is left of them is below this, relative to their norm.
 _REACHED = 1e-6
+#: What is left of them, relative to their norm, is rounding below this, and a warning is due beyond.
+_MISSED = 1e-12
 #: Relative rounding of the weakest training equation from which on a warning is due.
 _ROUGH = 1e-6
 
@@ -72,21 +76,21 @@ def condition(
     if not len(rest):
         raise ValueError(f"given must leave at least one example, got all {len(features)}. Leave out some.")
     if not len(known):
-        return GaussianHypotheses(-y[rest], features[rest], cut)
+        return GaussianHypotheses(-y[rest], features[rest], cut, squared)
 
     left, singular, right = np.linalg.svd(features[known], full_matrices=True)
     spread = np.zeros(len(right))  # singular values of the given examples along all directions of the weights
     spread[: len(singular)] = singular
     seen = spread > cut
     along = (left.T @ y[known])[: seen.sum()]
-    if sigma == 0:
-        missed = float(np.linalg.norm(y[known] - left[:, : seen.sum()] @ along))
-        if missed > _REACHED * float(np.linalg.norm(y[known])):
-            raise ValueError(
-                f"targets of the given examples must be reached by some function, got a distance of {missed:.3g} from "
-                f"all that {len(known)} examples with {seen.sum()} independent equations allow. Give noise > 0, or "
-                "fewer examples."
-            )
+    missed = float(np.linalg.norm(y[known] - left[:, : seen.sum()] @ along))
+    share = missed / max(float(np.linalg.norm(y[known])), np.finfo(np.float64).tiny)
+    if sigma == 0 and share > _REACHED:
+        raise ValueError(
+            f"targets of the given examples must be reached by some function, got a distance of {missed:.3g} from "
+            f"all that {len(known)} examples with {seen.sum()} independent equations allow. Give noise > 0, or "
+            "fewer examples."
+        )
     inverse = spread[seen] / (np.square(spread[seen]) + sigma**2)
     weights = right[seen].T @ (along * inverse[:, None])
     shrunk = np.where(seen, sigma / np.hypot(sigma, np.where(seen, spread, 1.0)), 1.0)
@@ -94,27 +98,36 @@ def condition(
     how = f"with noise of standard deviation {sigma:g}" if sigma else "exactly"
 
     # First order in the rounding of features (or of their products): it moves the equations by as much as the weights
-    # (their multipliers) are long, and the gain carries that on to the other examples.
+    # (their multipliers) are long, and the gain carries that on to mean and factor of the other examples.
     other = features[rest]
     gain = 1 + float(np.linalg.norm(other @ (right[seen].T * inverse), 2)) if seen.any() else 1.0
     multipliers = float(np.linalg.norm(along * (inverse / spread[seen])[:, None]))
+    multipliers = math.hypot(multipliers, missed / sigma**2 if sigma else 0.0)
     if squared:
-        error = cut**2 * multipliers * (1 + gain)
+        error = cut**2 * multipliers * gain
     else:
         error = cut * (float(np.linalg.norm(weights)) * gain + float(np.linalg.norm(other, 2)) * multipliers)
     rounding = cut / float(np.hypot(spread[seen].min(initial=np.inf), sigma))
     rounding = rounding**2 if squared else rounding
-    rough = (
-        f"The weakest of the equations that a fit solves is known to a relative {rounding:.0e} only, and the mean "
-        "residuals may be as uncertain. Give noise, or fewer or more distinct examples."
-    )
+    warnings = []
+    if rounding > _ROUGH:
+        warnings.append(
+            f"The weakest of the equations that a fit solves is known to a relative {rounding:.0e} only, and the mean "
+            "residuals may be as uncertain. Give noise, or fewer or more distinct examples."
+        )
+    if sigma == 0 and share > _MISSED:
+        warnings.append(
+            f"Targets of the given examples are reached up to a relative {share:.0e} only: equal or nearly equal "
+            "examples contradict each other, and the functions fit their average. Give noise, or leave some out."
+        )
     return GaussianHypotheses(
         other @ weights - y[rest],
         other @ (right[varying].T * shrunk[varying]),
-        cut,
+        cut * gain,
+        squared,
         mean_error=error,
         condition=f"{len(known)} examples are fit {how}",
-        warnings=(rough,) if rounding > _ROUGH else (),
+        warnings=tuple(warnings),
     )
 
 

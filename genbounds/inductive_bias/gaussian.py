@@ -28,6 +28,8 @@ class GaussianHypotheses:
         A with A A^T the covariance of each column.
     resolution : float
         Standard deviation of the residual vector along a direction up to which it is rounding, and counts as 0.
+    squared : bool
+        Whether the rounding is one of the covariance, by the square of `resolution`, and not of the factor.
     mean_error : float
         Distance by which rounding may move the mean residuals, as one vector.
     offset : float
@@ -47,6 +49,7 @@ class GaussianHypotheses:
     mean: NDArray[np.float64]
     factor: NDArray[np.float64]
     resolution: float
+    squared: bool = False
     mean_error: float = 0.0
     offset: float = 0.0
     condition: str = "prior"
@@ -62,7 +65,11 @@ class GaussianHypotheses:
             A term for each direction above `resolution` and each output; its offset holds the floor.
         """
         form = QuadraticForm.from_factor(self.mean, self.factor, resolution=self.resolution)
-        return replace(form, offset=form.offset + self.offset)
+        open_ = replace(form.rounding, mean=form.rounding.mean + self.mean_error / np.sqrt(self.mean.size))
+        if self.squared:
+            of_factor = max(self.factor.shape) * 2.0**-52 * np.sqrt(form.weights.max(initial=0.0))
+            open_ = replace(open_, covariance=open_.factor**2, factor=of_factor)
+        return replace(form, offset=form.offset + self.offset, rounding=open_)
 
     @property
     def floor(self) -> float:
@@ -98,17 +105,12 @@ class GaussianHypotheses:
         -------
         TailCurve
             Exact, up to what its method says; infinite below the floor. Low and high take in rounding of the
-            covariance, to first order, and of the mean.
+            covariance, to first order, and of the mean; where they leave a level open it is NaN.
 
         Raises
         ------
         ValueError
             If levels are not finite or do not increase.
-
-        Notes
-        -----
-        A mean that is off by e moves the root of the sum of squares by at most e, so that the information is between
-        those at the levels (sqrt(level) +- e / sqrt(n k))^2, less `offset`.
 
         Examples
         --------
@@ -117,17 +119,6 @@ class GaussianHypotheses:
         [0.3817]
         """
         curve = quadratic_tail(self.form, levels)
-        curve = replace(
+        return replace(
             curve, method=f"{curve.method}; condition: {self.condition}", warnings=(*curve.warnings, *self.warnings)
         )
-        reached = curve.levels > self.offset
-        if not self.mean_error or not reached.any():
-            return curve
-        roots, shift = np.sqrt(curve.levels[reached] - self.offset), self.mean_error / np.sqrt(self.mean.size)
-        moved = np.square(np.concatenate([roots + shift, np.maximum(roots - shift, 0.0)]))
-        levels, place = np.unique(self.offset + moved, return_inverse=True)
-        around, half = quadratic_tail(self.form, levels), len(roots)
-        low, high = curve.low.copy(), curve.high.copy()
-        low[reached] = np.minimum(low[reached], around.low[place[:half]])
-        high[reached] = np.maximum(high[reached], around.high[place[half:]])
-        return replace(curve, low=low, high=high)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import pdist, squareform
 
 from genbounds.numerics.checks import count, finite, nonnegative, positive
 
@@ -37,12 +38,8 @@ def rbf_kernel(inputs: ArrayLike, *, length_scale: float, variance: float = 1.0)
     """
     x = _rows(inputs)
     width = float(positive("length_scale", length_scale))
-    x = (x - x.mean(axis=0)) / width  # centred, the squares below lose the fewest digits
-    squares = np.square(x).sum(axis=1)
-    # Rounding may leave a distance of two equal points slightly below 0.
-    distances = np.maximum(squares[:, None] + squares - 2 * (x @ x.T), 0.0)
-    np.fill_diagonal(distances, 0.0)
-    return float(positive("variance", variance)) * np.exp(-(distances + distances.T) / 4)
+    # Differences first: |x|^2 + |x'|^2 - 2 x . x' loses as many digits as inputs are far from 0 in length scales.
+    return float(positive("variance", variance)) * np.exp(-squareform(pdist(x / width, "sqeuclidean")) / 2)
 
 
 def linear_kernel(

@@ -117,6 +117,58 @@ class TestConditioning:
         curve = space.information(space.mean_loss * np.array([0.1, 1.0]))
         assert (curve.low < curve.high).all()
 
+    @pytest.mark.parametrize("noise", [0.0, 1e-8, 1e-3])
+    @pytest.mark.parametrize("condition", [1e3, 1e6, 1e9])
+    @pytest.mark.parametrize("kernel", [False, True])
+    def test_nearly_parallel_equations_leave_the_truth_inside(self, condition, noise, kernel):
+        """What they leave free is known as badly as what they determine: a certain interval has to say both."""
+        x, y = normal(2, 6, 5), normal(3, 6)
+        x[1], y[1] = x[0] + (x[1] - x[0]) / condition, y[0] + (y[1] - y[0]) / condition
+        products = linear_kernel(x)
+        space = (
+            kernel_hypotheses(products + np.eye(6) / condition, y, given=[0, 1, 2], noise=noise)
+            if kernel
+            else linear_hypotheses(x, y, given=[0, 1, 2], noise=noise)
+        )
+        with mpmath.workdps(60):
+            rows = mpmath.matrix(x.tolist())
+            full = mpmath.matrix((products + np.eye(6) / condition).tolist()) if kernel else rows * rows.T
+            known = full[:3, :3] + mpmath.mpf(noise) ** 2 * mpmath.eye(3)
+            gain = full[3:, :3] * mpmath.inverse(known)
+            mean = gain * mpmath.matrix(y[:3].tolist()) - mpmath.matrix(y[3:].tolist())
+            left = full[3:, 3:] - gain * full[:3, 3:]
+            values, vectors = mpmath.eigsy((left + left.T) / 2)
+            weighty = [i for i in range(3) if values[i] > mpmath.mpf(10) ** -40]
+            along = vectors.T * mean
+            offset = mpmath.fsum(along[i] ** 2 for i in range(3) if i not in weighty) / 3
+            form = QuadraticForm(
+                [float(values[i] / 3) for i in weighty],
+                [float(along[i] / mpmath.sqrt(values[i])) for i in weighty],
+                float(offset),
+            )
+        levels = float(form.offset) + float(form.mean - form.offset) * np.array([1e-6, 0.01, 0.5, 1.0, 2.0])
+        exact, found = quadratic_tail(form, levels), space.information(levels)
+        assert ((found.low <= exact.high) & (exact.low <= found.high)).all()
+        if condition <= 1e6 and not kernel:
+            assert (found.high - found.low < 1e-2 * (1 + found.nats)).all()
+
+    def test_targets_that_nearly_contradict_each_other_say_so(self):
+        x, y = normal(4, 6, 4), normal(5, 6)
+        x[1], y[1] = x[0], y[0] * (1 + 1e-8)
+        assert any("contradict" in warning for warning in linear_hypotheses(x, y, given=[0, 1]).warnings)
+        y[1] = y[0]
+        assert linear_hypotheses(x, y, given=[0, 1]).warnings == ()
+
+    def test_equations_that_noise_drowns(self):
+        """A given example outside of the span of all others but for rounding: its target pulls by 1 / noise^2."""
+        x, y = np.array([[1.0, 0.0], [1.0, 1e-17], [1.0, 1.0]]), np.array([1.0, 2.0, 1.0])
+        space = linear_hypotheses(x, y, given=[0, 1], noise=1e-9)
+        with mpmath.workdps(60):
+            rows, square = mpmath.matrix(x.tolist()), mpmath.mpf(1e-9) ** 2
+            gram = rows[:2, :] * rows[:2, :].T + square * mpmath.eye(2)
+            mean = (rows[2, :] * rows[:2, :].T * mpmath.lu_solve(gram, mpmath.matrix([1, 2])))[0] - 1
+        assert abs(space.mean[0, 0] - float(mean)) <= space.mean_error
+
     def test_rejection_sampling_in_two_dimensions(self):
         """Weights whose training output is close to its target, and what is left of the test loss."""
         generator = np.random.default_rng(1)
@@ -218,6 +270,25 @@ class TestFloor:
     def test_scaling_everything_scales_the_floor(self):
         x, y = normal(4, 6, 3), normal(5, 6)
         assert linear_hypotheses(1e-9 * x, 1e-9 * y).floor == pytest.approx(1e-18 * linear_hypotheses(x, y).floor)
+
+    def test_a_floor_of_rounding_is_not_decided(self):
+        """The targets are on the line but for their last digit, whose square is the floor."""
+        x = normal(6, 3, 1)
+        y = x * np.pi
+        space = linear_hypotheses(x, y)
+        level = np.square(1e-17 * np.abs(y)).mean()
+        curve = space.information([level / 1e3, 1e4 * level, 1e-20])
+        assert np.isnan(curve.nats[:2]).all()
+        assert (curve.low[:2].tolist(), curve.high[:2].tolist()) == ([0, 0], [math.inf] * 2)
+        assert np.isfinite(curve.nats[2])
+
+    def test_where_nothing_varies_rounding_may(self):
+        x, w = normal(0, 12, 4), normal(1, 4)
+        found = linear_hypotheses(x, x @ w, given=np.arange(8))
+        curve = found.information([1e-40, 1e-31, 1e-9])
+        assert np.isnan(curve.nats[:2]).all()
+        assert np.isinf(curve.high[:2]).all()
+        assert curve.high[2] == 0
 
     def test_an_unresolved_covariance_says_so(self):
         x = np.linspace(0, 1, 40)[:, None]

@@ -57,6 +57,16 @@ def test_images_are_flattened():
     assert (linear_kernel(x.reshape(4, 2, 3)) == linear_kernel(x)).all()
 
 
+def test_inputs_far_from_zero_keep_their_digits():
+    """Two clusters a million length scales apart: within each, differences are those of the inputs."""
+    near = np.random.default_rng(0).integers(0, 2**20, size=(5, 3)) / 2**20
+    x = np.concatenate([near, near + 2.0**20])
+    k = rbf_kernel(x, length_scale=1.0)
+    np.testing.assert_allclose(k[:5, :5], k[5:, 5:], rtol=1e-15)
+    np.testing.assert_allclose(k[:5, :5], np.exp(-np.square(near[:, None] - near).sum(-1) / 2), rtol=1e-15)
+    assert (k[:5, 5:] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -183,7 +183,9 @@ def test_conditioning_needs_its_own_tolerance():
 def test_degenerate_forms():
     constant = QuadraticForm.from_gaussian([1.0, 2.0], np.zeros((2, 2)))
     assert constant.offset == 2.5
-    assert quadratic_tail(constant, [2.4, 2.5, 2.6]).nats.tolist() == [math.inf, 0.0, 0.0]
+    assert quadratic_tail(constant, [2.4, 2.6]).nats.tolist() == [math.inf, 0.0]
+    assert np.isnan(quadratic_tail(constant, [2.5]).nats[0])  # the square of a rounded mean
+    assert quadratic_tail(QuadraticForm([], [], 2.5), [2.5]).nats[0] == 0
     assert constant.draw(3, np.random.default_rng(0)).tolist() == [2.5] * 3
     assert QuadraticForm.from_factor([1.0, 2.0], np.zeros((2, 0))).offset == 2.5
     full = QuadraticForm.from_gaussian([1.0, 2.0], np.eye(2))

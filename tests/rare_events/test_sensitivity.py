@@ -6,7 +6,7 @@ from scipy.stats import chi2
 
 from genbounds.rare_events import QuadraticForm, quadratic_tail
 from genbounds.rare_events.quadratic.forms import Rounding
-from genbounds.rare_events.quadratic.sensitivity import least_below_floor, rounding_nats
+from genbounds.rare_events.quadratic.sensitivity import least_below_floor, most_above_constant, rounding_nats
 
 GENERATOR = np.random.default_rng(0)
 MEAN = GENERATOR.normal(size=6)
@@ -63,7 +63,7 @@ def test_perturbations_of_a_factor():
 
 def test_below_the_floor_the_bound_is_that_of_a_chi_squared_law():
     """If the constant directions have all the variance that rounding allows, no less than the bound is needed."""
-    directions, square, delta = 3, 2.0, 1e-3
+    directions, square, delta = 3, 2.0, 5e-5
     form = QuadraticForm([1.0], [0.0], square, Rounding(delta, 0.0, directions, square))
     level = 0.5
     bound = least_below_floor(form, np.array([level - square]))[0]
@@ -85,3 +85,21 @@ def test_levels_within_rounding_are_not_decided():
     assert np.isfinite(curve.nats[3])
     assert "rounding" in curve.warnings[0]
     assert (curve.low[:3].tolist(), curve.high[:3].tolist()) == ([0.0] * 3, [np.inf] * 3)
+
+
+def test_above_a_constant_rounding_may_hide_a_variance():
+    """With all that rounding allows in each direction the information is below the bound, and not by much."""
+    directions, square, delta = 2, 1e-10, 1e-12
+    form = QuadraticForm([], [], square, Rounding(delta, 0.0, directions, square))
+    x = 1e-11 * np.array([1.0, 3.0, 10.0])
+    bound = most_above_constant(form, x)
+    along = np.sqrt(square / directions / (4 * delta))
+    worst = QuadraticForm(np.full(directions, 4 * delta), np.full(directions, along))
+    needed = quadratic_tail(worst, square + x).nats
+    assert (needed <= bound).all()
+    assert (np.diff(bound) < 0).all()
+    assert bound[-1] < 0.2
+    curve = quadratic_tail(form, square * np.array([1.0, 1.1, 1.5, 4.0]))
+    assert np.isnan(curve.nats[:2]).all()
+    assert 0 == curve.nats[3] < curve.high[3] < 1e-5
+    assert most_above_constant(QuadraticForm([], [], square), x).tolist() == [0.0] * 3

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from genbounds.rare_events import (
     tilted_tail,
 )
 from genbounds.rare_events.quadratic import tails
+from genbounds.rare_events.quadratic.forms import Rounding
 
 
 @st.composite
@@ -170,6 +172,53 @@ def test_a_wrong_evaluation_is_noticed(monkeypatch):
     assert quadratic_tail(form, [1e-6]).warnings == ()
     monkeypatch.setattr(tails, "log_tail", wrong)
     assert any("saddlepoint" in note for note in quadratic_tail(form, [1e-6]).warnings)
+
+
+def test_noncentralities_beyond_all_digits():
+    """At 1e24 some digits are left, at 1e30 none: then the interval is open, and nothing else is said."""
+    for squares, share in [([1e24], 0.25), ([2.4e32, 3.3e33], 1 - 1e-9), ([4.3e31], 2.0), ([1e34], 1.0)]:
+        form = QuadraticForm(np.ones(len(squares)), np.sqrt(squares))
+        curve = quadratic_tail(form, [share * form.mean])
+        # Far from the mean it is the squared distance over two, with the normal tail's factor.
+        distance = (1 - math.sqrt(share)) * math.sqrt(sum(squares))
+        assert curve.low[0] <= distance**2 / 2 * (share < 1) <= curve.high[0]
+    assert np.isnan(curve.nats[0])
+    assert (curve.low[0], curve.high[0]) == (0, math.inf)
+    assert any("rounding" in note for note in curve.warnings)
+
+
+def test_what_is_nearly_certain_is_not_certain():
+    """Beyond the range of float64 the high end is its smallest number."""
+    form = QuadraticForm([1.0, 1e-3], [0.0, 1.0])
+    curve = quadratic_tail(form, form.mean * np.array([3e3, 1e4, 1e5, 1e300]))
+    assert curve.nats.tolist() == curve.low.tolist() == [0.0] * 4
+    assert curve.high.tolist() == [5e-324] * 4
+
+
+@pytest.mark.parametrize("ratio", [1e-6, 0.1, 0.9, 1.5, 30.0])
+def test_an_error_of_the_mean(ratio):
+    """The worst direction of an error of the mean stays inside, and takes up a tenth of the interval at least."""
+    mean, factor, shift = np.array([1.0, -0.5, 0.3]), np.diag([1.0, 0.4, 0.0]), 1e-6
+    plain = QuadraticForm.from_factor(mean, factor)
+    form = replace(plain, rounding=replace(plain.rounding, mean=shift / math.sqrt(3)))
+    level = plain.offset + ratio * (plain.mean - plain.offset)
+    curve = quadratic_tail(form, [level])
+    moved = [
+        quadratic_tail(QuadraticForm.from_factor(mean + shift * direction, factor), [level]).nats[0]
+        for direction in np.random.default_rng(0).normal(size=(100, 3))
+        / np.linalg.norm(np.random.default_rng(0).normal(size=(100, 3)), axis=1)[:, None]
+    ]
+    assert curve.low[0] <= min(moved) < curve.nats[0] < max(moved) <= curve.high[0]
+    assert curve.high[0] - curve.low[0] < 10 * (max(moved) - min(moved))
+
+
+def test_levels_near_a_floor_that_a_mean_moves():
+    form = QuadraticForm([1.0], [0.0], 2.0, Rounding(0.0, 0.0, 1, 2.0, 1e-9))
+    curve = quadratic_tail(form, [1.0, 2.0 - 1e-9, 2.0 + 1e-9, 3.0])
+    assert np.isinf(curve.nats[0])
+    assert np.isinf(curve.low[0])
+    assert np.isnan(curve.nats[1:3]).all()
+    assert np.isfinite(curve.nats[3])
 
 
 def test_record():

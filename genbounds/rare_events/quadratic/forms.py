@@ -43,12 +43,15 @@ class Rounding:
         Directions that were counted as constant.
     square : float
         What they add to the offset.
+    mean : float
+        Length of an error that the mean of the vector may have; its square is in the units of Q.
     """
 
     covariance: float = 0.0
     factor: float = 0.0
     directions: int = 0
     square: float = 0.0
+    mean: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +217,7 @@ class QuadraticForm:
             np.repeat(variances, columns),
             (along / np.sqrt(variances)[:, None]).ravel(),
             square,
-            Rounding(**error, directions=hidden * columns, square=square),
+            Rounding(**error, directions=hidden * columns, square=square, mean=8 * _UNIT * float(np.linalg.norm(mean))),
         )
 
     @property
@@ -310,6 +313,7 @@ class QuadraticForm:
                 max(self.rounding.factor, other.rounding.factor),
                 self.rounding.directions + other.rounding.directions,
                 self.rounding.square + other.rounding.square,
+                math.hypot(self.rounding.mean, other.rounding.mean),
             ),
         )
 
@@ -337,7 +341,13 @@ class QuadraticForm:
             self.weights * by,
             self.shifts,
             self.offset * by,
-            Rounding(open_.covariance * by, open_.factor * math.sqrt(by), open_.directions, open_.square * by),
+            Rounding(
+                open_.covariance * by,
+                open_.factor * math.sqrt(by),
+                open_.directions,
+                open_.square * by,
+                open_.mean * math.sqrt(by),
+            ),
         )
 
     def draw(self, samples: int, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -61,18 +61,23 @@ def log_tail(
     value : ndarray, shape (k,)
         Natural logarithms.
     error : ndarray, shape (k,)
-        Estimated absolute error: what the last halving of the step changed, what was cut off, and rounding.
+        Estimated absolute error: what the last halving of the step changed, what was cut off, and rounding. Infinite
+        where no digit is left, at noncentralities of some 1e30.
     """
     value, error = np.empty(len(x)), np.empty(len(x))
     block = max(1, _BLOCK // (_FIRST * len(weights)))
     for start in range(0, len(x), block):
         part = slice(start, start + block)
         point = saddle(weights, squares, x[part], upper=upper, pole=1)
-        integral, change, width = _integral(point, squares)
+        with np.errstate(over="ignore", invalid="ignore"):  # sizes and phases beyond 1e16 are noise
+            integral, change, width = _integral(point, squares)
         terms = np.stack([np.log(point.b) / 2, -squares * point.p / 2]).sum(-1)
-        value[part] = point.tx + terms.sum(0) + np.log(integral)
         size = np.abs(point.tx) + np.abs(terms).sum(0) + math.sqrt(len(weights))
-        error[part] = change + 16 * _UNIT * size * (1 + 8 * width)
+        rounding = change + 16 * _UNIT * size * (1 + 8 * width)
+        logs = point.tx + terms.sum(0) + np.log(np.where(integral > 0, integral, 1.0))
+        known = (integral > 0) & (rounding < np.inf) & (logs < 0)
+        value[part] = np.where(known, logs, -1.0)
+        error[part] = np.where(known, rounding, np.inf)
     return value, error
 
 

@@ -12,7 +12,8 @@ u vanish, and near it their quotient is lost to rounding as it stands. Here it i
     ``u^2 - r^2 = -sum [-ln(1 - p) - p - p^2 / 2] - sum d^2 p^3``,
 
 and within each sum all terms have the same sign, since all p have. So ``ln(u / r)`` is a log1p of a small number known
-to full accuracy, and at the mean itself the correction takes its limit ``K''' / (6 K''^(3/2))``.
+to full accuracy, and at the mean itself the correction takes its limit ``K''' / (6 K''^(3/2))``. Where u is well
+below r, as deep below a large noncentrality, ``u^2 = sum p^2 (1/2 + d^2 b)`` is taken as it stands.
 """
 
 import numpy as np
@@ -73,7 +74,9 @@ def saddlepoint_nats(form: QuadraticForm, levels: ArrayLike) -> NDArray[np.float
             p, third = point.p, _remainder(point)
             square = (third + p**2 / 2 + d2 * p**2).sum(-1)
             r = np.sqrt(square) if upper else -np.sqrt(square)
-            star[side] = r + np.log1p(-(third + d2 * p**3).sum(-1) / square) / (2 * r)
+            quotient = (p**2 * (0.5 + d2 * point.b)).sum(-1) / square  # u^2 / r^2
+            close = np.maximum(-(third + d2 * p**3).sum(-1) / square, -0.5)  # the same less 1
+            star[side] = r + np.where(quotient > 0.5, np.log1p(close), np.log(quotient)) / (2 * r)
     return -log_ndtr(star)
 
 

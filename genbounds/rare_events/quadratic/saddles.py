@@ -65,8 +65,8 @@ def saddle(
     mean, variance = (weights * (1 + squares)).sum(), 2 * (weights**2 * (1 + 2 * squares)).sum()
     # Ends of an interval that holds the root, in ln t for the lower tail and in the logit of -2 t for the upper.
     if upper:
-        gap = (x - mean) / (x + np.sqrt(mean * x))  # 1 - sqrt(mean / x), since E_t X <= mean / (1 + 2t)^2
-        low = np.maximum(gap, pole / (2 + mean))
+        gap = (x - mean) / (x + np.sqrt(mean) * np.sqrt(x))  # 1 - sqrt(mean / x), since E_t X <= mean / (1 + 2t)^2
+        low = np.minimum(np.maximum(gap, pole / (2 + mean)), 0.5)
         low, high = np.log(low) - np.log1p(-low), np.log(x + 4 * pole)
     else:
         low = -np.log(x) if pole else np.log((mean - x) / variance)  # E_t X >= mean - t variance

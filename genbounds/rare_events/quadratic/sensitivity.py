@@ -13,16 +13,20 @@ tails the leading order was never exceeded, in upper tails near the mean by a fa
 At levels below the floor the same directions bound from below what "infinite" may hide. Under any law within the
 rounding they are a Gaussian vector whose variances are at most 4 (delta + eps^2), which has to bridge the gap between
 the roots of floor and level; and a chi-squared variable with h degrees of freedom has
-``-ln P(chi2 >= y) >= (y - h - h ln(y / h)) / 2`` for y >= h.
+``-ln P(chi2 >= y) >= (y - h - h ln(y / h)) / 2`` for y >= h. Where a form has no weight, so that nothing seems to vary,
+a vector of these variances that does not bridge the gap leaves the loss below a level above the floor.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from genbounds.rare_events.quadratic.forms import QuadraticForm, Rounding
 from genbounds.rare_events.quadratic.saddles import saddle
 
-__all__ = ["least_below_floor", "rounding_nats"]
+__all__ = ["least_below_floor", "most_above_constant", "rounding_nats"]
 
 
 def rounding_nats(form: QuadraticForm, x: NDArray[np.float64], *, upper: bool) -> NDArray[np.float64]:
@@ -42,17 +46,20 @@ def rounding_nats(form: QuadraticForm, x: NDArray[np.float64], *, upper: bool) -
     ndarray, shape (k,)
         Nats, >= 0.
     """
-    w, d2, open_ = form.weights, form.shifts**2, form.rounding
-    if open_ == Rounding():
+    if form.rounding == Rounding():
         return np.zeros(len(x))
-    point = saddle(w / w.max(), d2, x / w.max(), upper=upper, pole=1)
-    t, p = np.abs(point.tx / x), np.abs(point.p)
-    root, along = p**2 @ (d2 / w) + 4 * t**2 * open_.square, p**2 @ d2  # (2 t ||u||)^2 and (2 t ||A' u||)^2
-    delta = open_.covariance + open_.factor**2
-    leading = delta * (p @ (0.5 / w) + t * open_.directions + root / 2) + open_.factor * (
-        p @ (1 / np.sqrt(w)) + np.sqrt(root * along)
-    )
-    return 2 * leading
+    scale = form.weights.max()
+    form = form.scaled(1 / scale)
+    w, d2, open_ = form.weights, form.shifts**2, form.rounding
+    point = saddle(w, d2, x / scale, upper=upper, pole=1)
+    t, p = np.abs(point.tx / (x / scale)), np.abs(point.p)
+    along, delta = np.sqrt(p**2 @ d2), open_.covariance + open_.factor**2  # 2 t ||A^T u||
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = np.hypot(np.sqrt(p**2 @ (d2 / w)), 2 * t * math.sqrt(open_.square))  # 2 t ||u||
+        leading = delta * (p @ (0.5 / w) + t * open_.directions + length**2 / 2) + open_.factor * (
+            p @ (1 / np.sqrt(w)) + length * along
+        )
+    return np.where(np.isnan(leading), np.inf, 2 * leading)
 
 
 def least_below_floor(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,10 +77,36 @@ def least_below_floor(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np
     ndarray, shape (k,)
         Nats: infinite if the form is exact, 0 where the level is too near to the floor to tell.
     """
+    ratio = np.maximum(_bridged(form, x) / max(form.rounding.directions, 1), 1.0)
+    with np.errstate(invalid="ignore"):
+        return np.where(ratio < np.inf, form.rounding.directions * (ratio - 1 - np.log(ratio)) / 2, np.inf)
+
+
+def most_above_constant(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an upper bound on the information above a form without weights, for every law within the rounding.
+
+    Parameters
+    ----------
+    form : QuadraticForm
+        The law of Q, a constant up to rounding.
+    x : ndarray, shape (k,)
+        Levels above the offset, not negative.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        Nats: 0 if the form is exact, infinite at the offset if it is not.
+    """
+    ratio = _bridged(form, x)
+    with np.errstate(divide="ignore"):
+        return np.where(ratio < np.inf, -np.log1p(-chi2.sf(ratio, max(form.rounding.directions, 1))), 0.0)
+
+
+def _bridged(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared gap between the roots of floor and level, in units of the largest variance that may hide."""
     open_ = form.rounding
     variance = 4 * (open_.covariance + open_.factor**2)
     if not variance or not open_.directions:
         return np.full(len(x), np.inf)
-    gap = np.sqrt(open_.square) - np.sqrt(np.maximum(open_.square + x, 0.0))
-    ratio = np.maximum(gap**2 / variance / open_.directions, 1.0)
-    return open_.directions * (ratio - 1 - np.log(ratio)) / 2
+    roots = np.sqrt(open_.square) + np.sqrt(np.maximum(open_.square + x, 0.0))  # sqrt(F + x) - sqrt(F) = x / roots
+    return np.square(np.divide(x, roots, where=x != 0, out=np.zeros(len(x)))) / variance

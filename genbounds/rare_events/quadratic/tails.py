@@ -8,7 +8,7 @@ from genbounds.rare_events.curves import TailCurve
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.inversion import log_tail
 from genbounds.rare_events.quadratic.saddlepoint import saddlepoint_nats
-from genbounds.rare_events.quadratic.sensitivity import least_below_floor, rounding_nats
+from genbounds.rare_events.quadratic.sensitivity import least_below_floor, most_above_constant, rounding_nats
 
 __all__ = ["quadratic_tail"]
 
@@ -18,8 +18,12 @@ _FAR = 0.3
 _ROUGH = 1e-8
 #: Nats are NaN where rounding of the form may move them by more than this fraction of one and themselves.
 _OPEN = 0.1
-#: Levels nearer to the offset than this fraction of the largest weight leave the range of float64.
-_TINY = 1e-290
+#: Infinite nats are NaN where some law within rounding of the form needs fewer than these.
+_FOR_EVER = 1e3
+#: Levels nearer to the offset than this fraction of the largest weight, and of that times the noncentrality, leave the
+#: range of float64; so does P(X > x) from this multiple of the mean on, as ln P(X > x) <= -(x - 2 mean) / (4 max w).
+_TINY, _SURE = 1e-290, 1e4
+_UNIT = 2.0**-52
 
 
 def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
@@ -38,8 +42,9 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
         Of kind "exact", accurate to about twelve digits from nats near zero to millions of them. Infinite at and below
         the offset. Low and high hold what the last halving of the step of integration changed, rounding, and to first
         order what `form.rounding` leaves open. Where that is more than a tenth of one and the nats, they are NaN; at a
-        level that is below the floor by more than rounding, low is the least that any law within it can have. The
-        saddlepoint approximation is computed beside it, and a distance of more than 0.3 nats becomes a warning.
+        level that is below the floor by more than rounding, low is the least that any law within it can have, and if
+        nothing varies high is the most. The saddlepoint approximation is computed beside it, and a distance of more
+        than 0.3 nats becomes a warning.
 
     Raises
     ------
@@ -56,24 +61,36 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
     """
     points = np.atleast_1d(finite("levels", levels))
     x = points - form.offset
-    nats, error, open_ = _nats(form, x)
-    reached = nats < np.inf
-    low, high = np.maximum(nats - error - open_, 0.0), nats + error + open_
-    low[~reached] = least_below_floor(form, x[~reached])
-    warnings = []
-    if form.weights.size:
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(saddlepoint_nats(form, points) - nats)
-        if (apart > _FAR).any():
-            warnings.append(f"the saddlepoint approximation differs by up to {np.nanmax(apart):.3g} nats")
-    if (error > _ROUGH * nats).any():
-        warnings.append(f"the inversion did not settle: nats are off by up to {error.max():.3g}")
-    undecided = (open_ > _OPEN * (1 + nats)) | (low <= 0) & ~reached
-    if undecided.any():
-        nats[undecided], low[undecided], high[undecided] = np.nan, 0.0, np.inf
-        warnings.append(
-            f"{undecided.sum()} levels lie within what rounding of the covariance, or of its factor, leaves open"
+    tiny = _TINY * form.weights.max(initial=0.0) * (1 + (form.shifts**2).sum())
+    near = x[(x > 0) & (x < tiny)]
+    if near.size:
+        raise ValueError(
+            f"levels must be at the offset, below, or above by {tiny:.3g}, got {near[0]:.3g} above. Take small_ball "
+            "there."
         )
+    nats, low, high, error = _nats(form, x)
+    square, shift, slack = form.rounding.square, form.rounding.mean, _UNIT * abs(form.offset)
+    if shift:  # a mean that is off by a distance moves the length of the vector by no more
+        roots = np.sqrt(np.maximum(x + square, 0.0))
+        farther, nearer = np.square(roots + shift) - square + slack, np.square(roots - shift) - square - slack
+        farther = np.where((farther > 0) & (farther < tiny), tiny, farther)
+        out = (roots <= shift) | (nearer < tiny)
+        low = np.where(x + square >= -slack, np.minimum(low, _nats(form, farther)[1]), low)
+        high = np.where(out, np.inf, np.maximum(high, _nats(form, np.where(out, tiny, nearer))[2]))
+    warnings = []
+    undecided = high > nats + _OPEN * (1 + nats)
+    undecided |= (nats == np.inf) & (low < _FOR_EVER)
+    if undecided.any():
+        nats[undecided], low[undecided], high[undecided], error[undecided] = np.nan, 0.0, np.inf, 0.0
+        warnings.append(f"rounding leaves {undecided.sum()} levels open: of the covariance or its factor, or of levels")
+    known = (nats > 0) & (nats < np.inf)
+    if known.any():
+        apart = np.abs(saddlepoint_nats(form, points[known]) - nats[known])
+        if (apart > _FAR + error[known]).any():
+            warnings.append(f"the saddlepoint approximation differs by up to {apart.max():.3g} nats")
+    rough = error > _ROUGH * nats
+    if rough.any():
+        warnings.append(f"the inversion did not settle: nats are off by up to {error[rough].max():.3g}")
     return TailCurve(
         levels=points,
         nats=nats,
@@ -87,26 +104,28 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
     )
 
 
-def _nats(
-    form: QuadraticForm, x: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the nats at levels x above the offset, their errors, and what rounding of the form leaves open."""
+def _nats(form: QuadraticForm, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Return nats at levels x above the offset, both ends of their intervals, and the error of the inversion."""
+    above = x >= 0 if not form.weights.size else x > 0
+    nats, error = np.where(above, 0.0, np.inf), np.zeros(len(x))
+    low, high = nats.copy(), nats.copy()
+    low[~above] = least_below_floor(form, x[~above])
     if not form.weights.size:
-        return np.where(x < 0, np.inf, 0.0), np.zeros(len(x)), np.zeros(len(x))
+        high[above] = most_above_constant(form, x[above])
+        return nats, low, high, error
     scale, d2 = form.weights.max(), form.shifts**2
     w = form.weights / scale
-    nats, error, open_ = np.full(len(x), np.inf), np.zeros(len(x)), np.zeros(len(x))
-    reached, mean = x > 0, scale * (w * (1 + d2)).sum()
-    if (x[reached] < _TINY * scale).any():
-        raise ValueError(
-            f"levels must be at the offset, below, or above by {_TINY * scale:.3g}, got {x[reached].min():.3g} above. "
-            "Take small_ball there."
-        )
-    for side, upper in ((reached & (x < mean), False), (reached & (x >= mean), True)):
+    mean = scale * (w * (1 + d2)).sum()
+    sure = x > _SURE * mean
+    high[sure] = np.nextafter(0, 1)
+    for side, upper in ((above & (x < mean), False), ((x >= mean) & ~sure, True)):
         if side.any():
             value, change = log_tail(w, d2, x[side] / scale, upper=upper)
-            moved = rounding_nats(form, x[side], upper=upper)
-            odds = np.exp(value) / -np.expm1(value) if upper else 1.0  # d ln(1 - U) / d ln U
-            nats[side] = -np.log1p(-np.exp(value)) if upper else -value
-            error[side], open_[side] = odds * change, odds * moved
-    return nats, error, open_
+            slack = change + rounding_nats(form, x[side], upper=upper)
+            logs = np.minimum([value + slack, value, value - slack], 0.0)
+            with np.errstate(divide="ignore"):
+                ends = -np.log1p(-np.exp(logs[::-1])) if upper else -logs
+            low[side], nats[side], high[side] = np.nextafter(ends[0], 0), ends[1], np.nextafter(ends[2], np.inf)
+            # d ln(1 - U) / d ln U = U / (1 - U) for the upper tail U
+            error[side] = change * np.exp(value + ends[1]) if upper else change
+    return nats, low, high, error

@@ -28,7 +28,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 from rich.box import MARKDOWN
 from rich.console import Console
@@ -214,13 +216,20 @@ def samplers_table(results: Mapping[str, RandomComparison]) -> Table:
     return table
 
 
+def finish(axes: Axes, kind: str) -> None:
+    """Write the title, and levels on a linear axis."""
+    axes.set(xscale="linear", title=TITLES[kind])
+    axes.xaxis.set_major_locator(AutoLocator())
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def tasks_figure(found: Mapping[str, Any]) -> Figure:
     """Return information over levels for MNIST, Fashion-MNIST and random labels, in each kind of space."""
     figure = Figure(figsize=(4.4 * len(found), 4.2), layout="constrained")
     for axes, (kind, results) in zip(np.ravel(figure.subplots(1, len(found))), found.items(), strict=True):
         totals = {name: own.total if kind == "random" else own for name, own in results.items()}
-        draw_curves(across(totals, "mlp").averages, axes, loss=totals[MNIST].loss)
-        axes.set_title(TITLES[kind])
+        finish(draw_curves(across(totals, "mlp").averages, axes, loss=totals[MNIST].loss), kind)
     return figure
 
 
@@ -229,13 +238,13 @@ def architectures_figure(found: Mapping[str, Any]) -> Figure:
     kinds = [kind for kind in found if kind != "random"]
     figure = Figure(figsize=(5.2 * len(kinds), 4.4), layout="constrained")
     for axes, kind in zip(np.ravel(figure.subplots(1, len(kinds))), kinds, strict=True):
+        # Pixels in another order are the same to a fully connected network.
         curves = {
-            f"{network}, {name}": curve
-            for name in (MNIST, SHUFFLED)
+            "mlp, either" if network == "mlp" else f"{network}, {name}": curve
+            for name in (SHUFFLED, MNIST)
             for network, curve in found[kind][name].averages.items()
         }
-        draw_curves(curves, axes, loss=found[kind][MNIST].loss)
-        axes.set_title(TITLES[kind])
+        finish(draw_curves(curves, axes, loss=found[kind][MNIST].loss), kind)
     return figure
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from genbounds.inductive_bias.architectures.comparison import Comparison, Difference
 from genbounds.rare_events.curves import TailCurve
+from genbounds.rare_events.log_means import TRUSTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -319,7 +320,7 @@ def _volume(volume: "LocalVolume", outputs: int) -> RenderableType:
     curve = volume.curve
     table = _table("level", "nats at most", "bits at most", "estimate", "interval")
     for level, nats, low, high, tail in zip(curve.levels, curve.nats, curve.low, curve.high, volume.tail, strict=True):
-        trusted = tail < 0.5
+        trusted = tail < TRUSTED
         estimate = (_value(nats, low), _interval(low, high)) if trusted else ("not resolved", "")
         table.add_row(f"{level:.4g}", _value(high, low), _value(_to_bits(high), _to_bits(low)), *estimate)
     return Group(

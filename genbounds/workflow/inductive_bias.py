@@ -32,6 +32,7 @@ from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, finite
 from genbounds.rare_events.curves import TailCurve
 from genbounds.sweeps import Store, Task, run
+from genbounds.version import __version__
 
 __all__ = ["LEVELS", "PARTS", "CheckpointBias", "checkpoint_bias", "drawn_examples", "measured_part"]
 
@@ -215,7 +216,7 @@ def checkpoint_bias(
         "device": device,
         "dtype": dtype,
         "repetition": seed,
-        "code": code_sha256(load_factory(model)),
+        "code": [__version__, code_sha256(load_factory(model))],
     }
     arrays = {f"weight {name}": _array(value) for name, value in loaded.state.items()}
     for name, data in (("train", train), ("test", test)):
@@ -311,7 +312,7 @@ def measured_part(
     device: str,
     dtype: str,
     repetition: int,  # noqa: ARG001  part of the task's identity, and so of its seed
-    code: str | None,  # noqa: ARG001  part of the task's identity
+    code: list[str | None],  # noqa: ARG001  part of the task's identity
     train_inputs: NDArray[Any],
     train_targets: NDArray[Any],
     test_inputs: NDArray[Any],
@@ -331,8 +332,8 @@ def measured_part(
         As for `checkpoint_bias`.
     repetition : int
         The user's seed.
-    code : str or None
-        Fingerprint of the model's code.
+    code : list
+        Version of this package, and fingerprint of the model's code.
     train_inputs, train_targets, test_inputs, test_targets : ndarray
         Examples.
     seed : int

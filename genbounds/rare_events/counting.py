@@ -138,7 +138,8 @@ def losses_of_draws(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 def _curve(counts: NDArray[np.intp], draws: int, levels: NDArray[np.float64], confidence: float) -> TailCurve:
     unseen = counts == 0
-    half = math.nextafter(math.log((1.0 - float(checks.confidence("confidence", confidence))) / 2.0), -math.inf)
+    inside = float(checks.confidence("confidence", confidence, "It is that of the intervals, such as 0.95."))
+    half = math.nextafter(math.log((1.0 - inside) / 2.0), -math.inf)
     # Where nothing met the condition, nothing is known.
     low, high, share = np.zeros(len(levels)), np.full(len(levels), np.inf), np.zeros(len(levels))
     if draws:

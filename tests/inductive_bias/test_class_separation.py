@@ -201,6 +201,14 @@ def test_a_tail_without_end_is_refused_and_a_number_of_pairs_is_not():
     assert far < near / 100
 
 
+@pytest.mark.parametrize("place", [0, 17, 39])
+def test_the_farthest_point_in_whatever_block(place, monkeypatch):
+    monkeypatch.setattr(separation_module, "_NUMBERS", 21)
+    points = np.random.default_rng(0).random((40, 3)).astype(np.float32)
+    points[place] = [2.0, 3.0, 6.0]
+    assert separation_module.largest_norm(points) == 7.0
+
+
 def test_seeds_and_units():
     points, labels = between(np.random.default_rng(0), 1000, 2, 0.2)
     settings = {"pairs": 50_000, "top": 200, "replicates": 30}

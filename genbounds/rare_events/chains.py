@@ -105,7 +105,8 @@ def split_r_hat(draws: ArrayLike) -> float:
     (1.0, 1.5)
     """
     values = _chains(draws)
-    return float(np.max([_ratio(_scores(values)), _ratio(_scores(np.abs(values - np.median(values))))]))
+    location, spread = _ratio(_scores(values)), _ratio(_scores(np.abs(values - np.median(values))))
+    return float(np.fmax(location, spread))  # two chains that stand still are equally far from their median
 
 
 def chain_tail(losses: ArrayLike, levels: ArrayLike, *, method: str, confidence: float = 0.95) -> TailCurve:

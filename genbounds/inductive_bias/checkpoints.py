@@ -146,7 +146,9 @@ def last_layer_hypotheses(
     tasks = [(blocks, number) for blocks in sets for number in range(-(-blocks.number // batch_size))]
     features: list[Tensor] = []
     targets: list[Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _, args: features.append(args[0].cpu()))
+    handle = head.register_forward_pre_hook(
+        lambda _, args, named: features.append((*args, *named.values())[0].cpu()), with_kwargs=True
+    )
     try:
         for blocks, number in track(tasks, "computing features", total=len(tasks), progress=progress):
             outputs, found = evaluated(measured, blocks.read(number))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import betainc, betaln, erfcx, log_ndtr, logsumexp
+from scipy.special import betainc, betaincc, betaln, erfcx, log_ndtr, logsumexp
 
 from genbounds.numerics.binomial import log_binomial_cdf
 from genbounds.numerics.checks import Float64, count, finite, unit_interval
@@ -72,7 +72,7 @@ def cap_information(error: ArrayLike, dimension: ArrayLike) -> Float64:
     (1.386294361119..., [12.57, 1177.51])
     """
     e, d = np.broadcast_arrays(unit_interval("error", error), count("dimension", dimension, 2))
-    cap = math.log(2) - _log_betainc((d - 1) / 2, np.sin(np.pi * np.minimum(e, 1 - e)))
+    cap = math.log(2) - _log_betainc((d - 1) / 2, np.minimum(e, 1 - e))
     return np.where(e <= 0.5, cap, -np.log1p(-np.exp(-cap)))[()]
 
 
@@ -284,9 +284,10 @@ def separable_information(points: ArrayLike, dimension: ArrayLike) -> Float64:
     return -log_binomial_cdf(np.where(d >= n, trials, d - 1), trials, 0.5) + 0.0
 
 
-def _log_betainc(a: NDArray[np.float64], root: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ln I_x(a, 1/2) for x = root^2."""
-    plain = np.asarray(betainc(a, 0.5, np.square(root)))
+def _log_betainc(a: NDArray[np.float64], e: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ln I_x(a, 1/2) for x = sin^2(pi e), e in [0, 1/2]."""
+    root, rest = np.sin(np.pi * e), np.square(np.sin(np.pi * (0.5 - e)))  # near 1/2 all is in 1 - x
+    plain = np.where(rest < 0.5, betaincc(0.5, a, rest), betainc(a, 0.5, np.square(root)))
     with np.errstate(divide="ignore"):
         values = np.asarray(np.log(plain))
     deep = (plain < _SMALL) & (root > 0)

@@ -47,10 +47,10 @@ def find_head(model: nn.Module, example: Tensor) -> str:
     ModelError
         If no ``nn.Linear`` on one vector per example gives the output, or its weights are used elsewhere too.
     """
-    calls: list[tuple[str, Tensor, Tensor]] = []
+    calls: list[tuple[str, Tensor]] = []
     linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
     handles = [
-        layer.register_forward_hook(lambda _, args, output, name=name: calls.append((name, args[0], output)))
+        layer.register_forward_hook(lambda _, args, output, name=name: calls.append((name, output)))
         for name, layer in linear.items()
     ]
     try:
@@ -58,8 +58,8 @@ def find_head(model: nn.Module, example: Tensor) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    last = [name for name, inputs, output in calls if output is outputs and inputs.ndim == 2]
-    if not last or [name for name, _, _ in calls].count(last[-1]) > 1:
+    last = [name for name, output in calls if output is outputs and output.ndim == 2]
+    if not last or [name for name, _ in calls].count(last[-1]) > 1:
         raise ModelError(
             "the model must end in one nn.Linear that is applied once to one vector per example, and return what it "
             "gives. Move what comes after it (a softmax, a reshape) out of the model."

@@ -106,6 +106,24 @@ def test_the_last_layer_is_a_linear_model_on_the_features(classes):
     assert found.mean.shape == (8, 3)
 
 
+class HeadByKeyword(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 5).double(), nn.Linear(5, 2, bias=False).double()
+
+    def forward(self, x):
+        return self.head(input=torch.tanh(self.body(x)))
+
+
+def test_a_last_layer_without_bias_that_is_called_by_keyword():
+    model, x, y = HeadByKeyword().eval(), normal(0, 7, 4), normal(1, 7, 2)
+    found = last_layer_hypotheses(model, (x[2:], y[2:]), train=(x[:2], y[:2]), scale=0.5)
+    features = torch.tanh(model.body(x)).detach().numpy()
+    expected = linear_hypotheses(features, y.numpy(), scale=0.5, given=[0, 1])
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
+    assert found.mean_loss == pytest.approx(expected.mean_loss, rel=1e-12)
+
+
 def test_the_last_layer_is_the_linearisation_in_its_weights_alone():
     """Of a checkpoint whose last layer is 0, with the other parameters held."""
     model, x, y = network(), normal(0, 10, 4), normal(1, 10, 3)

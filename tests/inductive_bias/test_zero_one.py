@@ -49,6 +49,20 @@ class TestCaps:
     def test_the_integral_over_the_cap(self, error, dimension):
         assert cap_information(error, dimension) == pytest.approx(self.exact(error, dimension), rel=1e-10, abs=1e-12)
 
+    @pytest.mark.parametrize("dimension", [5, 1000, 10**6])
+    @pytest.mark.parametrize("gap", [-1e-3, -1e-9, -1e-13, 1e-6, 1e-3])
+    def test_near_one_half(self, dimension, gap):
+        """P = 1/2 and the density of the angle times what is missing: all digits of a small gap count."""
+        with mpmath.workdps(40):
+            e = mpmath.mpf(0.5 + gap)
+            power = dimension - 2
+            whole = mpmath.sqrt(mpmath.pi) * mpmath.gamma((power + 1) / mpmath.mpf(2)) / mpmath.gamma(dimension / 2)
+            width = mpmath.mpf(40) / mpmath.sqrt(dimension)
+            missing = mpmath.quad(lambda t: mpmath.cos(t) ** power, [0, min(abs(0.5 - e) * mpmath.pi, width)])
+            share = 0.5 + mpmath.sign(e - 0.5) * missing / whole
+            expected = float(-mpmath.log(share))
+        assert cap_information(0.5 + gap, dimension) == pytest.approx(expected, rel=1e-13)
+
     def test_two_and_three_dimensions_by_hand(self):
         e = np.array([1e-300, 1e-9, 0.2, 0.5, 0.7, 1.0])
         np.testing.assert_allclose(cap_information(e, 2), -np.log(e), rtol=1e-12, atol=1e-15)

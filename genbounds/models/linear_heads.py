@@ -103,7 +103,9 @@ def extract_features(
     """
     found: list[Tensor] = []
     targets: list[Tensor] = []
-    handle = model.get_submodule(head).register_forward_pre_hook(lambda _, args: found.append(args[0].cpu()))
+    handle = model.get_submodule(head).register_forward_pre_hook(
+        lambda _, args, named: found.append((*args, *named.values())[0].cpu()), with_kwargs=True
+    )
     indices = np.arange(len(data))
     size = block_size(data, indices)
     batches = data.batches(indices, size, device=device, dtype=dtype)

@@ -9,8 +9,8 @@ ends of its interval are finite. Two curves *agree* at a level that both resolve
 *disagree* where the intervals do not meet, resolved or not; otherwise the level is *undecided*. For k levels the arms
 of the intervals are first stretched by the ratio of normal quantiles at 1 - a / (2 k) and 1 - a / 2, with
 a = 1 - confidence, so that a flag at any of them is about as rare as at a single one. Where both intervals are honest
-that has a probability of at most 2 a; of much less where the errors are alike. Samplers that miss the same region agree,
-and are wrong: no rule sees that.
+that has a probability of at most 2 a; of much less where the errors are alike. Samplers that miss the same region
+agree, and are wrong: no rule sees that.
 
 **The combination**, where they agree, weighs values by their inverse squared errors; its error is scaled up by the
 difference in units of its error, where that is above 1, and its interval has the wider of the curves' ratios of arm to
@@ -279,7 +279,8 @@ def _combined(first: TailCurve, second: TailCurve, verdicts: tuple[str, ...]) ->
             nats[level], error[level] = values[best, level], errors[best, level]
             low[level], high[level] = lows[best, level], highs[best, level]
             continue
-        shares = errors[:, level] ** -2.0 / (errors[:, level] ** -2.0).sum()
+        shares = (errors[best, level] / errors[:, level]) ** 2
+        shares /= shares.sum()
         nats[level] = shares @ values[:, level]
         apart = abs(values[0, level] - values[1, level]) / np.hypot(*errors[:, level])
         error[level] = max(1.0, apart) * np.sqrt(shares @ (shares * errors[:, level] ** 2))

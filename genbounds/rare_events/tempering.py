@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genbounds.models.progress import track
 from genbounds.rare_events.hamiltonian import Energy, Points, evaluate, transition
+from genbounds.rare_events.rung_weights import rung_weights
 
 __all__ = ["ACCEPTED", "Populations", "Schedule", "Task"]
 
@@ -139,38 +140,44 @@ class Populations:
         """
         points, coldness = self._start(generator), torch.zeros(1, dtype=torch.float64, device=self._device)
         largest = step = math.pi / self._leapfrog
-        rungs, met = [Rung(coldness, step)], self._criteria(points)
-        effective, accepted = [_effective(_tilt(coldness, points, met))], []
+        rungs, accepted, mass = [Rung(coldness, step)], [], 0.0
+        seen = [self._seen(points)]
+        masses = [mass]
         for _ in track(range(temperatures), "annealing, pilot", total=temperatures, progress=self._progress):
-            # The condition comes first; then the lowest level, which contains it.
-            missed = [row for row in range(len(self._energies)) if float(met[row].double().mean()) < _WITHIN]
-            if missed and missed[0] == len(coldness):
+            raised = self._missed(seen[-1][1])
+            if raised is None:
+                break
+            if raised == len(coldness):
                 points = evaluate(self._energies, points.z)
                 coldness = torch.cat([coldness, torch.zeros_like(coldness)])
-            rise = _rise(points.energies[missed[0]], overlap) if missed else None
+            rise = _rise(points.energies[raised], overlap)
             if rise is None:
                 break
             coldness = coldness.clone()
-            coldness[missed[0]] += rise
-            points = points.take(_offspring(-rise * points.energies[missed[0]][None], generator)[0])
-            share = 0.0
+            coldness[raised] += rise
+            logs = -rise * points.energies[raised][None]
+            mass += float(torch.logsumexp(logs, 1)) - math.log(logs.shape[1])
+            points = points.take(_offspring(logs, generator)[0])
             for _ in range(20):
                 points, chance = self._move(points, Rung(coldness, step), generator)
                 share = float(chance.mean())
                 if share > ACCEPTED / 2:
                     break
                 step /= 2
-            met = self._criteria(points)
             rungs.append(Rung(coldness, step))
-            effective.append(_effective(_tilt(coldness, points, met)))
+            seen.append(self._seen(points))
+            masses.append(mass)
             accepted.append(share)
             step = min(largest, step * math.exp(share - ACCEPTED))
-        # A rung counts by the square of how many chains carry the estimate there: rungs where luck would have to help
-        # count next to nothing, yet a run that meets a level with its condition has met the condition, for the ratio.
-        weights = np.square(np.array(effective).T)
-        weights[~weights.any(axis=1), -1] = 1.0  # never met: looked for at the coldest
-        reached = not missed
-        return Schedule(rungs, weights / weights.sum(axis=1, keepdims=True), reached, float(np.mean(accepted or [1.0])))
+        both = len(self._energies)
+        weights = rung_weights(
+            np.array([np.append(rung.coldness.cpu().numpy(), np.zeros(both))[:both] for rung in rungs]),
+            np.array([energies for energies, _ in seen]),
+            np.array([met for _, met in seen]),
+            np.array(masses),
+        )
+        reached = self._missed(seen[-1][1]) is None
+        return Schedule(rungs, weights, reached, float(np.mean(accepted or [1.0])))
 
     def anneal(self, generator: torch.Generator, schedule: Schedule) -> NDArray[np.float64]:
         """Lead the populations down a schedule.
@@ -227,6 +234,18 @@ class Populations:
         energies = self._energies[: len(rung.coldness)]
         return transition(points, energies, rung.coldness, rung.step, self._leapfrog, generator)
 
+    def _seen(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return all energies of the chains, (m, B), in use or not, and which criteria they meet, (criteria, B)."""
+        with torch.no_grad():
+            further = [energy(points.z).double() for energy in self._energies[len(points.energies) :]]
+        energies = torch.cat([points.energies, *(one[None] for one in further)])
+        return energies.cpu().numpy(), self._criteria(points).cpu().numpy()
+
+    def _missed(self, met: NDArray[np.bool_]) -> int | None:
+        """Return which energy has to be lowered: the condition's first, then that of the lowest level within it."""
+        share = met.mean(axis=1)
+        return next((number for number in range(len(self._energies)) if share[number] < _WITHIN), None)
+
     def _criteria(self, points: Points) -> Tensor:
         """Return which chains meet each criterion, of shape (criteria, B)."""
         values = []
@@ -242,20 +261,21 @@ class Populations:
                     f"{tuple(value.shape)} or NaN. Average over examples, not over points, in a wider dtype."
                 )
             values.append(value.double())
-        below = values[-1] <= self._levels
-        if len(values) == 1:
-            return below
-        met = (values[0] <= self._limit)[None]
-        return torch.cat([met, below & met])
+        met = values[-1] <= self._levels
+        if len(values) > 1:
+            within = (values[0] <= self._limit)[None]
+            met = torch.cat([within, met & within])
+        if (met & points.energies.isinf().any(0)).any():
+            raise ValueError(
+                "energy must be finite where the loss is at or below a level, got infinity, from where no chain would "
+                "come back. Use a wider dtype, or an energy that follows the loss."
+            )
+        return met
 
 
 def _tilt(coldness: Tensor, points: Points, met: Tensor) -> Tensor:
     """Return ln of exp(b . U) where a criterion is met, of 0 elsewhere: what turns weights at b back into N(0, I)."""
     back = torch.where(coldness[:, None] > 0, coldness[:, None] * points.energies, 0.0).sum(0)
-    if (met & back.isinf()).any():
-        raise ValueError(
-            "energy must be finite where the loss is at or below a level, got infinity. Use a wider dtype."
-        )
     return torch.where(met, back, -math.inf)
 
 

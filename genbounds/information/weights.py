@@ -29,7 +29,7 @@ from genbounds.rare_events.agreement import Agreement
 from genbounds.rare_events.curves import TailCurve
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.sampling import sampled_tail
-from genbounds.rare_events.splitting import LatentLoss
+from genbounds.rare_events.splitting.stages import LatentLoss
 
 __all__ = ["ball_weight", "label_divergence", "linear_divergence", "regret_limit"]
 

@@ -50,7 +50,7 @@ def find_head(model: nn.Module, example: Tensor) -> str:
     calls: list[tuple[str, Tensor]] = []
     linear = {name: layer for name, layer in model.named_modules() if type(layer) is nn.Linear}
     handles = [
-        layer.register_forward_hook(lambda _, args, output, name=name: calls.append((name, output)))
+        layer.register_forward_hook(lambda _module, _inputs, output, name=name: calls.append((name, output)))
         for name, layer in linear.items()
     ]
     try:

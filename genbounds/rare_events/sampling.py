@@ -7,10 +7,10 @@ import torch
 from numpy.typing import ArrayLike
 
 from genbounds.rare_events.agreement import Agreement, ConditionalAgreement, agreement, conditional_agreement
-from genbounds.rare_events.annealing import annealed_importance
 from genbounds.rare_events.curves import ConditionalTail, TailCurve
-from genbounds.rare_events.hamiltonian import Energy
-from genbounds.rare_events.subsets import subset_simulation
+from genbounds.rare_events.markov_chains.hamiltonian import Energy
+from genbounds.rare_events.splitting.subset_simulation import subset_simulation
+from genbounds.rare_events.tempering.annealed_importance import annealed_importance
 
 __all__ = ["sampled_tail"]
 

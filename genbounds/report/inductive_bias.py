@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genbounds.inductive_bias.architectures.comparison import Comparison, Difference
+from genbounds.rare_events.averages.log_means import TRUSTED
 from genbounds.rare_events.curves import TailCurve
-from genbounds.rare_events.log_means import TRUSTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbounds.inductive_bias.checkpoints import last_layer_hypotheses, ntk_hypotheses
-from genbounds.inductive_bias.evaluations import evaluated, in_float64
+from genbounds.inductive_bias.gaussian.checkpoints import last_layer_hypotheses, ntk_hypotheses
+from genbounds.inductive_bias.gaussian.evaluations import evaluated, in_float64
 from genbounds.inductive_bias.networks import NetworkPrior
 from genbounds.inductive_bias.volume.laplace_evidence import laplace_evidence
 from genbounds.inductive_bias.volume.laplace_records import LaplaceEvidence

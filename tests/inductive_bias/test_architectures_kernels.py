@@ -16,8 +16,8 @@ from genbounds.inductive_bias.architectures.kernels import kernel_information
 from genbounds.models.data import load_data
 from genbounds.sweeps import Store, TaskError
 
-RBF = "genbounds.inductive_bias.kernels:rbf_kernel"
-LINEAR = "genbounds.inductive_bias.kernels:linear_kernel"
+RBF = "genbounds.inductive_bias.gaussian.kernels:rbf_kernel"
+LINEAR = "genbounds.inductive_bias.gaussian.kernels:linear_kernel"
 LEVELS = [0.2, 0.5, 0.8, 1.2]
 
 
@@ -115,7 +115,7 @@ def test_conditioning_matters():
 def test_the_size_of_a_kernel_does_not_matter():
     """Its scale is chosen by evidence: 9 K is the same space as K."""
     plain, larger = (
-        Architecture("genbounds.inductive_bias.network_kernels:network_kernel", {"depth": 1} | more)
+        Architecture("genbounds.inductive_bias.gaussian.network_kernels:network_kernel", {"depth": 1} | more)
         for more in ({"weight_variance": 2.0}, {"weight_variance": 6.0})
     )
     found = compared(tried={"plain": plain, "larger": larger})

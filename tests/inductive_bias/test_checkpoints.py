@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev
 
-from genbounds.inductive_bias.checkpoints import last_layer_hypotheses, ntk_hypotheses
-from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses, linear_hypotheses
-from genbounds.inductive_bias.network_kernels import tangent_kernel
-from genbounds.inductive_bias.tangent import tangent_space
+from genbounds.inductive_bias.gaussian.checkpoints import last_layer_hypotheses, ntk_hypotheses
+from genbounds.inductive_bias.gaussian.network_kernels import tangent_kernel
+from genbounds.inductive_bias.gaussian.spaces import kernel_hypotheses, linear_hypotheses
+from genbounds.inductive_bias.gaussian.tangent import tangent_space
 from genbounds.models.guards import ModelError
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from genbounds.inductive_bias.network_kernels import network_kernel
+from genbounds.inductive_bias.gaussian.network_kernels import network_kernel
 from genbounds.inductive_bias.simplicity.evidence import (
     classification_information,
     classification_limit,

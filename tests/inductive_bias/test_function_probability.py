@@ -6,7 +6,7 @@ import torch
 from scipy.stats import chisquare, spearmanr
 from torch import nn
 
-from genbounds.inductive_bias.network_kernels import network_kernel
+from genbounds.inductive_bias.gaussian.network_kernels import network_kernel
 from genbounds.inductive_bias.networks import NetworkPrior
 from genbounds.inductive_bias.simplicity.evidence import classification_information
 from genbounds.inductive_bias.simplicity.function_probability import boolean_cube, function_probabilities

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, ncx2
 
-from genbounds.inductive_bias.gaussian import GaussianHypotheses
-from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses, linear_hypotheses, population_hypotheses
-from genbounds.inductive_bias.kernels import linear_kernel, rbf_kernel
+from genbounds.inductive_bias.gaussian.hypotheses import GaussianHypotheses
+from genbounds.inductive_bias.gaussian.kernels import linear_kernel, rbf_kernel
+from genbounds.inductive_bias.gaussian.spaces import kernel_hypotheses, linear_hypotheses, population_hypotheses
 from genbounds.rare_events.quadratic.chi_squared_fit import published_chi_squared_fit
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.tails import quadratic_tail

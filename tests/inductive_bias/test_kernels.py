@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.inductive_bias.kernels import linear_kernel, polynomial_kernel, rbf_kernel
+from genbounds.inductive_bias.gaussian.kernels import linear_kernel, polynomial_kernel, rbf_kernel
 
 
 def points(seed, n=7, d=3):

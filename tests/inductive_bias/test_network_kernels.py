@@ -12,8 +12,8 @@ from scipy.stats import norm
 from torch import nn
 from torch.nn import functional
 
-from genbounds.inductive_bias.kernels import linear_kernel
-from genbounds.inductive_bias.network_kernels import convolutional_kernel, network_kernel, tangent_kernel
+from genbounds.inductive_bias.gaussian.kernels import linear_kernel
+from genbounds.inductive_bias.gaussian.network_kernels import convolutional_kernel, network_kernel, tangent_kernel
 
 
 def normal(seed, *shape):
@@ -232,7 +232,7 @@ class TestConvolutions:
     def test_chunks_do_not_matter(self, pooling, monkeypatch):
         images = normal(9, 5, 1, 4, 4)
         whole = convolutional_kernel(images, strides=[1, 1], pooling=pooling)
-        monkeypatch.setattr("genbounds.inductive_bias.network_kernels._NUMBERS", 600)
+        monkeypatch.setattr("genbounds.inductive_bias.gaussian.network_kernels._NUMBERS", 600)
         np.testing.assert_allclose(convolutional_kernel(images, strides=[1, 1], pooling=pooling), whole, rtol=1e-14)
 
     def test_pooling_makes_shifted_images_alike(self):

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genbounds.inductive_bias.gaussian_spaces import linear_hypotheses
+from genbounds.inductive_bias.gaussian.spaces import linear_hypotheses
 from genbounds.inductive_bias.networks import NetworkPrior
 from genbounds.inductive_bias.samples.posterior import posterior_samples
 from genbounds.inductive_bias.samples.posterior_records import PosteriorSamples
 from genbounds.models.networks import mlp
-from genbounds.rare_events.chains import effective_samples
+from genbounds.rare_events.markov_chains.effective_samples import effective_samples
 
 N, D, NOISE, SCALE = 12, 3, 0.8, 1.5
 SOURCE = np.random.default_rng(0)

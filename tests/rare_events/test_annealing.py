@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from genbounds.inductive_bias.networks import NetworkPrior
 from genbounds.rare_events import QuadraticForm, TailCurve, annealed_importance, quadratic_tail, tempering
-from genbounds.rare_events.hamiltonian import transition
+from genbounds.rare_events.markov_chains.hamiltonian import transition
 
 #: So little work that weights spread and chains hardly move: an estimate that leaned on mixing would show.
 CRUDE = {"chains": 4, "runs": 2, "leapfrog": 2, "overlap": 0.6}

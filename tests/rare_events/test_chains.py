@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm
 
-from genbounds.rare_events.chains import chain_tail, effective_samples, split_r_hat
+from genbounds.rare_events.markov_chains.effective_samples import chain_tail, effective_samples, split_r_hat
 
 
 def autoregression(generator, coefficient, chains, n):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp, kstest, ncx2, ortho_group
 
 from genbounds.rare_events import QuadraticForm, quadratic_tail
+from genbounds.rare_events.quadratic.forms import Rounding
 
 
 def gaussian(n, rank, seed, mean=1.0):
@@ -178,6 +179,25 @@ def test_conditioning_needs_its_own_tolerance():
     assert form.rounding.directions == 5
     assert form.offset > 0
     assert np.isinf(quadratic_tail(form, [form.offset / 2]).nats[0])
+
+
+def test_what_is_left_open_follows_sums_and_scales():
+    first = QuadraticForm([1.0], [0.0], 0.5, Rounding(1e-3, 2e-3, 2, 0.5, 3e-3))
+    second = QuadraticForm([2.0], [1.0], 1.0, Rounding(2e-3, 1e-3, 1, 0.25, 4e-3))
+    assert first.scaled(4.0).rounding == Rounding(4e-3, 4e-3, 2, 2.0, 6e-3)
+    assert (first + second).rounding == (second + first).rounding == Rounding(2e-3, 2e-3, 3, 0.75, 5e-3)
+    # Scaling is a change of units: the curve, its interval included, is the same.
+    levels = np.array([0.6, 1.0])
+    plain, scaled = quadratic_tail(first, levels), quadratic_tail(first.scaled(9.0), 9 * levels)
+    for name in ("nats", "low", "high"):
+        np.testing.assert_allclose(getattr(scaled, name), getattr(plain, name), rtol=1e-9)
+
+
+def test_the_resolution_is_one_of_the_weighted_outputs():
+    """An error of the factor of 1e-3 is one of 1e-1 where the output counts ten thousand times."""
+    form = QuadraticForm.from_factor([1.0, 1.0], np.diag([1.0, 5e-4]), output_weights=[1.0, 1e4], resolution=1e-3)
+    assert form.rounding.factor == pytest.approx(0.1)
+    assert len(form.weights) == 1
 
 
 def test_degenerate_forms():

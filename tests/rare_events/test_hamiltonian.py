@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from genbounds.rare_events.hamiltonian import Points, evaluate, transition
+from genbounds.rare_events.markov_chains.hamiltonian import Points, evaluate, transition
 
 DOUBLE = torch.float64
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from genbounds.rare_events.independent_runs import Account, conditional_from_runs, curve_from_runs
+from genbounds.rare_events.averages.independent_runs import Account, conditional_from_runs, curve_from_runs
 
 ACCOUNT = Account(0.95, "a sampler", 100)
 UNBIASED = Account(0.95, "a sampler", 100, unbiased=True)

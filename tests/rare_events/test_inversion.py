@@ -158,3 +158,25 @@ def test_a_straight_contour_would_fail(monkeypatch):
     monkeypatch.setattr(inversion, "BEND", 0.02)
     value, error = log_tail(np.ones(1), np.zeros(1), np.array([0.1]), upper=False)
     assert abs(value[0] - exact) > 1e-6 or error[0] > 1e-6
+
+
+def test_what_is_cut_off_is_in_the_error(monkeypatch):
+    w, d2, x = np.array([1.0, 0.3, 0.01]), np.array([0.0, 4.0, 1.0]), np.array([1e-6, 0.1, 2.0])
+    exact = log_tail(w, d2, x, upper=False)[0]
+    monkeypatch.setattr(inversion, "_NEGLIGIBLE", -8.0)
+    value, error = log_tail(w, d2, x, upper=False)
+    assert (np.abs(value - exact) > 1e-9).any()
+    assert (np.abs(value - exact) <= error).all()
+
+
+@pytest.mark.parametrize("squares", [[1e32], [1e34], [2.5e32, 3.4e33, 5.7e33]])
+@pytest.mark.parametrize("upper", [False, True])
+def test_without_digits_nothing_is_claimed(squares, upper):
+    """Noncentralities at which the integral is noise: a logarithm of a probability, with an error that says so."""
+    squares = np.array(squares)
+    length = math.sqrt(squares.sum())
+    x = np.square(length + np.array([3.0, 30.0, 1e5, 1e9]) * (1 if upper else -1))
+    value, error = log_tail(np.ones(len(squares)), squares, x, upper=upper)
+    assert (value < 0).all()
+    assert (error > 10).all()
+    assert not np.isnan(error).any()

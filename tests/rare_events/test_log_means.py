@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import genpareto
 
-from genbounds.rare_events.log_means import log_mean, tail_index
+from genbounds.rare_events.averages.log_means import log_mean, tail_index
 
 
 def log_normal(spread):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from genbounds.rare_events.lower_limits import log_mean_lower_limit
+from genbounds.rare_events.averages.lower_limits import log_mean_lower_limit
 
 logs = st.lists(st.floats(-30, 30) | st.just(-math.inf), min_size=1, max_size=60)
 

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import chi2
 
 from genbounds.models.randomness import stream
-from genbounds.rare_events import hamiltonian as hamiltonian_module
-from genbounds.rare_events.chains import chain_tail, effective_samples, split_r_hat
-from genbounds.rare_events.markov_chains import hamiltonian_chains, langevin_chains
+from genbounds.rare_events.markov_chains import hamiltonian as hamiltonian_module
+from genbounds.rare_events.markov_chains.effective_samples import chain_tail, effective_samples, split_r_hat
+from genbounds.rare_events.markov_chains.runs import hamiltonian_chains, langevin_chains
 
 CURVATURE = torch.tensor([0.0, 0.5, 2.5], dtype=torch.float64)
 CENTRE = torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)

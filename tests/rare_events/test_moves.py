@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbounds.rare_events.moves import Shape
+from genbounds.rare_events.splitting.moves import Shape
 
 
 def cloud(number, scales, seed=0):

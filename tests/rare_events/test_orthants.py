@@ -8,8 +8,8 @@ from scipy.integrate import quad
 from scipy.special import log_ndtr
 
 from genbounds.rare_events import orthants
-from genbounds.rare_events.log_means import log_mean
-from genbounds.rare_events.orthants import orthant_log_weights
+from genbounds.rare_events.averages.log_means import log_mean
+from genbounds.rare_events.averages.orthants import orthant_log_weights
 
 
 def equicorrelated(n, negatives, rho):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from genbounds.rare_events.rung_weights import rung_weights
+from genbounds.rare_events.tempering.rung_weights import rung_weights
 
 
 def path(rungs, chains, seed, slope=0.0):

@@ -103,3 +103,25 @@ def test_above_a_constant_rounding_may_hide_a_variance():
     assert np.isnan(curve.nats[:2]).all()
     assert 0 == curve.nats[3] < curve.high[3] < 1e-5
     assert most_above_constant(QuadraticForm([], [], square), x).tolist() == [0.0] * 3
+
+
+def test_an_error_of_the_covariance_along_a_long_mean():
+    """Where the mean is ten deviations long its direction decides: the bound is within a factor of four of that."""
+    mean, delta = np.array([6.0, 8.0, 0.0]), 1e-7
+    exact = QuadraticForm.from_gaussian(mean, np.eye(3), output_weights=1.0)
+    form = QuadraticForm(exact.weights, exact.shifts, 0.0, Rounding(covariance=delta))
+    level = 0.1 * form.mean
+    along = np.outer(mean, mean) / (mean @ mean)
+    moved = QuadraticForm.from_gaussian(mean, np.eye(3) + delta * along, output_weights=1.0)
+    effect = abs(quadratic_tail(moved, [level]).nats[0] - quadratic_tail(exact, [level]).nats[0])
+    assert effect <= rounding_nats(form, np.array([level]), upper=False)[0] <= 4 * effect
+
+
+def test_many_constant_directions_that_vary_after_all():
+    """Each takes its share of the level: fifty of them, within a factor of five of the bound."""
+    directions, delta, level = 50, 1e-9, 0.01
+    form = QuadraticForm([1.0, 0.5], [0.0, 1.0], 0.0, Rounding(covariance=delta, directions=directions))
+    varying = form + QuadraticForm(np.full(directions, delta), np.zeros(directions))
+    exact = QuadraticForm([1.0, 0.5], [0.0, 1.0])
+    effect = quadratic_tail(varying, [level]).nats[0] - quadratic_tail(exact, [level]).nats[0]
+    assert 0 < effect <= rounding_nats(form, np.array([level]), upper=False)[0] <= 5 * effect

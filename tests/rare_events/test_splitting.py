@@ -9,8 +9,8 @@ from scipy.special import log_ndtr, ndtr
 
 from genbounds.models.randomness import stream
 from genbounds.rare_events import QuadraticForm, quadratic_tail
-from genbounds.rare_events.moves import Shape
-from genbounds.rare_events.splitting import Rung, Splitting, next_threshold
+from genbounds.rare_events.splitting.moves import Shape
+from genbounds.rare_events.splitting.stages import Rung, Splitting, next_threshold
 
 
 def engine(seed, *, dimension=2, chains=2, moves=2, shaped=False, share=0.1):

@@ -212,6 +212,16 @@ def test_an_error_of_the_mean(ratio):
     assert curve.high[0] - curve.low[0] < 10 * (max(moved) - min(moved))
 
 
+def test_the_last_digit_of_an_offset_is_in_the_interval():
+    """Levels that are a millionth of a millionth above it: an offset of the next number moves them by 1e-4 nats."""
+    form = QuadraticForm([1e-12], [0.0], 1.0, Rounding(mean=1e-30))
+    levels = 1 + np.array([1e-13, 1e-12, 3e-12])
+    curve = quadratic_tail(form, levels)
+    for offset in (1.0, np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0)):
+        nats = quadratic_tail(QuadraticForm([1e-12], [0.0], offset), levels).nats
+        assert ((curve.low <= nats) & (nats <= curve.high)).all()
+
+
 def test_levels_near_a_floor_that_a_mean_moves():
     form = QuadraticForm([1.0], [0.0], 2.0, Rounding(0.0, 0.0, 1, 2.0, 1e-9))
     curve = quadratic_tail(form, [1.0, 2.0 - 1e-9, 2.0 + 1e-9, 3.0])
@@ -240,3 +250,5 @@ def test_refusals():
         quadratic_tail(form, [math.inf])
     with pytest.raises(ValueError, match="Take small_ball"):
         quadratic_tail(form, [1e-300])
+    with pytest.raises(ValueError, match="Take small_ball"):
+        quadratic_tail(QuadraticForm([1.0], [1e15]), [1e-270])

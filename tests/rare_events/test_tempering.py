@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genbounds.rare_events import tempering
-from genbounds.rare_events.hamiltonian import Points
-from genbounds.rare_events.tempering import Populations, Task
+from genbounds.rare_events.markov_chains.hamiltonian import Points
+from genbounds.rare_events.tempering import populations as tempering
+from genbounds.rare_events.tempering.populations import Populations, Task
 
 DOUBLE = torch.float64
 

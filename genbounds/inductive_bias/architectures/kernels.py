@@ -11,7 +11,7 @@ from genbounds.inductive_bias.architectures.comparison import Comparison
 from genbounds.inductive_bias.architectures.draws import Draws, increasing
 from genbounds.inductive_bias.architectures.named import Architecture
 from genbounds.inductive_bias.architectures.tasks import results_of
-from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses
+from genbounds.inductive_bias.gaussian.spaces import kernel_hypotheses
 from genbounds.models.data import load_data
 from genbounds.models.factory import code_sha256, load_factory
 from genbounds.rare_events.curves import TailCurve

@@ -37,7 +37,7 @@ def known_kernels() -> dict[str, Architecture]:
     dict of str to Architecture
         ``mlp``, ``cnn`` (images only) and ``ntk`` (the tangent kernel of ``mlp``).
     """
-    kernels = "genbounds.inductive_bias.network_kernels"
+    kernels = "genbounds.inductive_bias.gaussian.network_kernels"
     return {
         "mlp": Architecture(f"{kernels}:network_kernel", {"depth": 3}),
         "cnn": Architecture(f"{kernels}:convolutional_kernel", {"strides": [1, 2, 2]}),

@@ -12,8 +12,8 @@ from genbounds.inductive_bias.samples.posterior_records import PosteriorSamples
 from genbounds.models.blocks import Blocks
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, positive
-from genbounds.rare_events.hamiltonian import Energy
-from genbounds.rare_events.markov_chains import hamiltonian_chains, langevin_chains
+from genbounds.rare_events.markov_chains.hamiltonian import Energy
+from genbounds.rare_events.markov_chains.runs import hamiltonian_chains, langevin_chains
 from genbounds.version import __version__
 
 __all__ = ["posterior_samples"]
@@ -53,7 +53,7 @@ def posterior_samples(
         beta, positive.
     method : {"hmc", "sgld"}
         Hamiltonian Monte Carlo, with the Metropolis correction, whose law is exact in the long run; or Langevin steps
-        on batches, without, whose law is wider (see `genbounds.rare_events.markov_chains`).
+        on batches, without, whose law is wider (see `genbounds.rare_events.markov_chains.runs`).
     step : float, optional
         Of Langevin steps, for "sgld", in the space where the prior is N(0, I). That of "hmc" is adapted in the warm-up.
     steps : int

@@ -10,8 +10,8 @@ from scipy.special import ndtri
 
 from genbounds.numerics import checks
 from genbounds.numerics.estimates import Estimate
-from genbounds.rare_events.chains import chain_tail, effective_samples, split_r_hat
 from genbounds.rare_events.curves import TailCurve
+from genbounds.rare_events.markov_chains.effective_samples import chain_tail, effective_samples, split_r_hat
 
 __all__ = ["PosteriorSamples"]
 

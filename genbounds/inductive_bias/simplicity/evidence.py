@@ -4,8 +4,8 @@ A random function f ~ N(0, K) with the class 1 where f > 0 fits binary labels wi
 It is sampled without bias, so that an upper limit of I_train = -ln P(U) holds at any number of draws, and with it the
 realisable PAC-Bayes bound (`genbounds.pac_bayes.realisable`) for the process conditioned on the labels. Valle-Perez et
 al. (2019) approximate P(U) by Expectation Propagation, a number without an error, and what follows from it is an
-estimate of a bound. The kernel has to be fixed before the labels are seen; `genbounds.inductive_bias.network_kernels`
-has those of infinitely wide networks.
+estimate of a bound. The kernel has to be fixed before the labels are seen;
+`genbounds.inductive_bias.gaussian.network_kernels` has those of infinitely wide networks.
 
 Regression targets have a density under the process, and no probability: `regression_log_evidence`.
 """
@@ -18,10 +18,10 @@ from scipy.linalg import cho_solve, cholesky
 
 from genbounds.numerics.checks import finite, nonnegative
 from genbounds.numerics.estimates import UpperLimit
+from genbounds.rare_events.averages.log_means import log_mean
+from genbounds.rare_events.averages.lower_limits import log_mean_lower_limit
+from genbounds.rare_events.averages.orthants import orthant_log_weights
 from genbounds.rare_events.curves import TailCurve
-from genbounds.rare_events.log_means import log_mean
-from genbounds.rare_events.lower_limits import log_mean_lower_limit
-from genbounds.rare_events.orthants import orthant_log_weights
 
 __all__ = ["classification_information", "classification_limit", "regression_log_evidence"]
 
@@ -110,8 +110,8 @@ def classification_limit(
 
     Notes
     -----
-    `genbounds.rare_events.lower_limits` for the mean of the weights: valid at any number of draws, for weights of any
-    law. Covered is what is random in the draws, not the rounding of their arithmetic.
+    `genbounds.rare_events.averages.lower_limits` for the mean of the weights: valid at any number of draws, for weights
+    of any law. Covered is what is random in the draws, not the rounding of their arithmetic.
 
     Examples
     --------

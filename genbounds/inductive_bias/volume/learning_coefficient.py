@@ -23,8 +23,8 @@ from torch import Tensor
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import confidence as inside
 from genbounds.numerics.checks import count, finite, positive
-from genbounds.rare_events.chains import split_r_hat
-from genbounds.rare_events.markov_chains import hamiltonian_chains, langevin_chains
+from genbounds.rare_events.markov_chains.effective_samples import split_r_hat
+from genbounds.rare_events.markov_chains.runs import hamiltonian_chains, langevin_chains
 
 __all__ = ["LearningCoefficient", "learning_coefficient"]
 

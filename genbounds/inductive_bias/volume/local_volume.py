@@ -42,8 +42,8 @@ from genbounds.inductive_bias.volume.rays import costs_at, exit_radii
 from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, finite, positive
+from genbounds.rare_events.averages.log_means import log_mean
 from genbounds.rare_events.curves import TailCurve
-from genbounds.rare_events.log_means import log_mean
 
 __all__ = ["LocalVolume", "local_volume"]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genbounds.models.progress import track
-from genbounds.rare_events.hamiltonian import Energy, Points, evaluate, transition
-from genbounds.rare_events.rung_weights import rung_weights
+from genbounds.rare_events.markov_chains.hamiltonian import Energy, Points, evaluate, transition
+from genbounds.rare_events.tempering.rung_weights import rung_weights
 
 __all__ = ["ACCEPTED", "Populations", "Schedule", "Task"]
 

@@ -15,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.inductive_bias.conditioning import condition
-from genbounds.inductive_bias.gaussian import GaussianHypotheses
+from genbounds.inductive_bias.gaussian.conditioning import condition
+from genbounds.inductive_bias.gaussian.hypotheses import GaussianHypotheses
 from genbounds.numerics.checks import finite, nonnegative, positive
 
 __all__ = ["kernel_hypotheses", "linear_hypotheses", "population_hypotheses"]
@@ -150,8 +150,8 @@ def kernel_hypotheses(
     Parameters
     ----------
     covariance : array_like, shape (n, n)
-        Prior covariance of the outputs on all examples, as from `genbounds.inductive_bias.kernels` or
-        `genbounds.inductive_bias.network_kernels`.
+        Prior covariance of the outputs on all examples, as from `genbounds.inductive_bias.gaussian.kernels` or
+        `genbounds.inductive_bias.gaussian.network_kernels`.
     targets : array_like, shape (n,) or (n, k)
         Their targets, less the prior mean; outputs are independent with the same covariance.
     given : array_like of int, optional

@@ -1,6 +1,6 @@
 """Gaussian hypothesis spaces around a network: its linearisation, and its last layer on fixed features.
 
-Both are linear in their weights, so that the information of `genbounds.inductive_bias.gaussian_spaces` is exact for
+Both are linear in their weights, so that the information of `genbounds.inductive_bias.gaussian.spaces` is exact for
 them. It is the information of these spaces: how well the linearisation stands for the network is another question.
 Everything runs in float64, as the ranks of the covariances decide about the floor. Class indices become one-hot
 vectors, so that the loss is the mean over examples and outputs of squares, for classes as for numbers.
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genbounds.inductive_bias.evaluations import evaluated, in_float64, target_rows
-from genbounds.inductive_bias.gaussian import GaussianHypotheses
-from genbounds.inductive_bias.gaussian_spaces import kernel_hypotheses, linear_hypotheses
-from genbounds.inductive_bias.tangent import tangent_space
+from genbounds.inductive_bias.gaussian.evaluations import evaluated, in_float64, target_rows
+from genbounds.inductive_bias.gaussian.hypotheses import GaussianHypotheses
+from genbounds.inductive_bias.gaussian.spaces import kernel_hypotheses, linear_hypotheses
+from genbounds.inductive_bias.gaussian.tangent import tangent_space
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import ModelError
 from genbounds.models.linear_heads import find_head

@@ -50,7 +50,7 @@ def orthant_log_weights(covariance: ArrayLike, draws: int, *, seed: int = 0) -> 
     -------
     ndarray, shape (draws,)
         Logarithms of the weights. The mean of the weights is an unbiased estimate of the probability at any number of
-        draws, for any covariance; `genbounds.rare_events.log_means.log_mean` turns it into nats with an error.
+        draws, for any covariance; `genbounds.rare_events.averages.log_means.log_mean` turns it into nats with an error.
 
     Raises
     ------

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.inductive_bias.gaussian import GaussianHypotheses
+from genbounds.inductive_bias.gaussian.hypotheses import GaussianHypotheses
 from genbounds.numerics.checks import finite, nonnegative
 
 __all__ = ["condition"]

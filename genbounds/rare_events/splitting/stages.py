@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genbounds.rare_events.moves import Shape
+from genbounds.rare_events.splitting.moves import Shape
 
 __all__ = ["LatentLoss", "Pool", "Rung", "Splitting", "Stage"]
 

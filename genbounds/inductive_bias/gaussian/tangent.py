@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genbounds.inductive_bias.evaluations import evaluated, in_float64, target_rows
+from genbounds.inductive_bias.gaussian.evaluations import evaluated, in_float64, target_rows
 from genbounds.models.blocks import Blocks
 from genbounds.models.per_example.engine import PerExampleGradients, Visitor
 from genbounds.models.per_example.evaluation import joined, tensors_of

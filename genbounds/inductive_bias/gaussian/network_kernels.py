@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.inductive_bias.kernels import linear_kernel
+from genbounds.inductive_bias.gaussian.kernels import linear_kernel
 from genbounds.numerics.checks import count, finite, nonnegative
 
 __all__ = ["convolutional_kernel", "network_kernel", "tangent_kernel"]

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from genbounds.models.progress import track
 from genbounds.numerics.checks import count, positive
-from genbounds.rare_events.hamiltonian import Energy, evaluate, transition
+from genbounds.rare_events.markov_chains.hamiltonian import Energy, evaluate, transition
 
 __all__ = ["ChainRun", "hamiltonian_chains", "langevin_chains"]
 

@@ -9,13 +9,14 @@ below the next threshold are the ancestors of the next stage's chains. All P sta
 
 which is reversible for the Gaussian and therefore, accepted so, for the Gaussian within the set [CotterEtAl2013]_.
 
-**Fixed thresholds** (the default) come from a pilot run, thrown away but for its thresholds, steps and the shape of its
-clouds of states, after which the moves are shaped direction by direction (`genbounds.rare_events.moves`): narrow where
-the set is, wide where it is. Then each run's estimate of the probability is exactly unbiased, at any number of chains
-and moves, however badly they mix. Proof. Let A_0 contain A_1 contain ... be the sets, pi_j the prior within A_j, K_j a
-stage's move, which leaves pi_j as it is, S_j the share of stage j - 1's states within A_j, and m_j(f) = (1/N) sum_n
-f(X_j^n) over stage j. Claim: E[S_1 ... S_j m_j(f)] = P(A_j) pi_j(f) for every bounded f. For j = 0 the states are draws
-from the prior. Given stage j - 1, each of its states within A_j has the same expected share of the ancestors, so that
+**Fixed thresholds** (the default) come from a pilot run, thrown away but for its thresholds, steps and the shape of
+its clouds of states, after which the moves are shaped direction by direction
+(`genbounds.rare_events.splitting.moves`): narrow where the set is, wide where it is. Then each run's estimate of the
+probability is exactly unbiased, at any number of chains and moves, however badly they mix. Proof. Let A_0 contain A_1
+contain ... be the sets, pi_j the prior within A_j, K_j a stage's move, which leaves pi_j as it is, S_j the share of
+stage j - 1's states within A_j, and m_j(f) = (1/N) sum_n f(X_j^n) over stage j. Claim: E[S_1 ... S_j m_j(f)] = P(A_j)
+pi_j(f) for every bounded f. For j = 0 the states are draws from the prior. Given stage j - 1, each of its states
+within A_j has the same expected share of the ancestors, so that
 
     E[m_j(f) | stage j - 1] = average over its states in A_j of g,        g = (1/P) sum_(p=1..P) K_j^p f,
 
@@ -30,10 +31,10 @@ chosen probability at most (`TailCurve.upper_limit`).
 out where a threshold was set too low for it. The estimate of the probability has a bias of order 1/N. Moves keep one
 width in all directions there: shaped after the states that they move they would overstate the share of these states.
 
-**The error** comes from independent runs (`genbounds.rare_events.independent_runs`). A run's own theory [AuBeck2001]_,
-sum_j (1 - S_j) (1 + gamma_j) / (S_j N) for the variance of the logarithm, with gamma_j from the chains' correlations,
-takes stages for independent of each other. Where chains hardly move they are not, and the runs lie several times
-farther apart, which a warning says.
+**The error** comes from independent runs (`genbounds.rare_events.averages.independent_runs`). A run's own theory
+[AuBeck2001]_, sum_j (1 - S_j) (1 + gamma_j) / (S_j N) for the variance of the logarithm, with gamma_j from the chains'
+correlations, takes stages for independent of each other. Where chains hardly move they are not, and the runs lie
+several times farther apart, which a warning says.
 """
 
 import math
@@ -49,9 +50,9 @@ from genbounds.models.progress import track
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import confidence as inside_unit
 from genbounds.numerics.checks import count, finite, positive
+from genbounds.rare_events.averages.independent_runs import Account, conditional_from_runs, curve_from_runs
 from genbounds.rare_events.curves import ConditionalTail, TailCurve
-from genbounds.rare_events.independent_runs import Account, conditional_from_runs, curve_from_runs
-from genbounds.rare_events.splitting import LatentLoss, Rung, Splitting
+from genbounds.rare_events.splitting.stages import LatentLoss, Rung, Splitting
 
 __all__ = ["subset_simulation"]
 

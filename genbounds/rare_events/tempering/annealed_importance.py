@@ -3,8 +3,8 @@ r"""Annealed importance sampling of the probability that a loss is small: unbias
 The path goes from N(0, I) to laws pi_t proportional to ``N(0, I) exp(-b_t . U)``, U the energies, with inverse
 temperatures b_0 = 0, b_1, ..., b_T [Neal2001]_. A run is a population of N chains that starts from independent draws.
 Step t multiplies chain i's weight by ``exp(-(b_t - b_{t-1}) . U(z_i))``, where the population may then be resampled
-[DelMoralEtAl2006]_, and moves z_i by a transition K_t that leaves pi_t invariant (`genbounds.rare_events.hamiltonian`).
-With
+[DelMoralEtAl2006]_, and moves z_i by a transition K_t that leaves pi_t invariant
+(`genbounds.rare_events.markov_chains.hamiltonian`). With
 
     ``X_t(f) = (1 / N) sum_i w_i f(z_i)``        after step t,
 
@@ -21,8 +21,8 @@ reported: temperatures, steps and the weights of the average come from a pilot o
 logarithm the estimate is unbiased and not negative, so Markov's inequality makes an upper limit of the information of
 it, at any number of chains (`TailCurve.upper_limit`). An estimate above 1 is reported as 1, which is on the safe side.
 
-The error comes from the spread over independent runs (`genbounds.rare_events.independent_runs`). A region that all of
-them miss shows in neither: too much information, in a short interval, is how annealing fails.
+The error comes from the spread over independent runs (`genbounds.rare_events.averages.independent_runs`). A region that
+all of them miss shows in neither: too much information, in a short interval, is how annealing fails.
 """
 
 import math
@@ -34,10 +34,10 @@ from numpy.typing import ArrayLike, NDArray
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import confidence as inside_unit
 from genbounds.numerics.checks import count, finite
+from genbounds.rare_events.averages.independent_runs import Account, conditional_from_runs, curve_from_runs
 from genbounds.rare_events.curves import ConditionalTail, TailCurve
-from genbounds.rare_events.hamiltonian import Energy
-from genbounds.rare_events.independent_runs import Account, conditional_from_runs, curve_from_runs
-from genbounds.rare_events.tempering import ACCEPTED, Populations, Schedule, Task
+from genbounds.rare_events.markov_chains.hamiltonian import Energy
+from genbounds.rare_events.tempering.populations import ACCEPTED, Populations, Schedule, Task
 
 __all__ = ["annealed_importance"]
 

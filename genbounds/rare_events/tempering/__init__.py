@@ -1,0 +1,1 @@
+"""Annealed importance sampling: populations moved along a path of temperatures."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import log_ndtr
 
-from genbounds.rare_events import orthants
+from genbounds.rare_events.averages import orthants
 from genbounds.rare_events.averages.log_means import log_mean
 from genbounds.rare_events.averages.orthants import orthant_log_weights
 

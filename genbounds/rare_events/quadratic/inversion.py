@@ -128,7 +128,7 @@ def _integral(
         nodes = np.arange(steps + 1) / steps
         if (change <= _AGREE).all():
             break
-    # What was cut off falls off doubly exponentially from the modulus at the end, and adds up to less than that per unit.
+    # What was cut off falls doubly exponentially from the modulus at the end: over all u it adds up to less than that.
     last = np.exp(path(end)[0]) * (1 + BEND) * reach * np.cosh(end)
     change += steps * np.abs(last[:, 0] / total)
     return total * end[:, 0] / steps / math.pi, change, 1 / np.sqrt(second)

@@ -24,6 +24,7 @@ from genbounds.models.per_example.evaluation import (
     original,
     rows_of,
 )
+from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count, positive
 
 __all__ = ["NetworkPrior"]
@@ -227,7 +228,10 @@ class NetworkPrior:
                 )
             return value.double().sum() if value.ndim else value.double() * number
 
-        return _MeanOverData(self, summed, Blocks(data, batch_size, device=self.device, dtype=self.dtype), batch_size)
+        blocks = Blocks(data, batch_size, device=self.device, dtype=self.dtype)
+        found = _MeanOverData(self, summed, blocks, batch_size)
+        self._check_average(loss, blocks)
+        return found
 
     def errors(self, data: Any, *, batch_size: int = 256) -> Callable[[Tensor], Tensor]:
         """Return the share of errors on a data set, the 0-1 loss, as a function of points of the whitened space.
@@ -289,6 +293,22 @@ class NetworkPrior:
             got = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
             raise ModelError(f"model must return one row of outputs per example, got {got}. Wrap it to do so.")
         return outputs
+
+    def _check_average(self, loss: Loss, blocks: Blocks) -> None:
+        """Refuse a loss that adds up over the examples of a batch."""
+        block = blocks.read(0)
+        noise = torch.randn(
+            1, self.dimension, generator=stream(0, "check of a loss", device=self.device), device=self.device
+        )
+        with torch.no_grad():
+            outputs, targets = self.outputs(noise, rows_of(block.inputs, slice(0, 1)))[0], block.targets[:1]
+            once = loss(outputs, targets)
+            again = loss(torch.cat([outputs, outputs]), torch.cat([targets, targets]))
+        if once.ndim == 0 and not torch.allclose(once, again, equal_nan=True):
+            raise ModelError(
+                f"loss must be the average over the batch, or one value per example, got {float(once):g} for one "
+                f"example and {float(again):g} for the same twice. Divide a sum by the number of examples."
+            )
 
     def _numbers_per_example(self, inputs: Inputs) -> int:
         """Count the numbers that all modules put out for one example."""

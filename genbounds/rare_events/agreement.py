@@ -287,7 +287,7 @@ def _combined(first: TailCurve, second: TailCurve, verdicts: tuple[str, ...]) ->
         arms = np.concatenate([values[:, level] - lows[:, level], highs[:, level] - values[:, level]])
         reach = (arms / np.tile(errors[:, level], 2)).max() * error[level]
         low[level], high[level] = max(0.0, nats[level] - reach), nats[level] + reach
-    warnings = [f"{curve.method}: {warning}" for curve in curves for warning in curve.warnings]
+    warnings = [f"{curve.method.partition(',')[0]}: {warning}" for curve in curves for warning in curve.warnings]
     where = [f"{level:g}" for level, verdict in zip(first.levels, verdicts, strict=True) if verdict == "disagree"]
     if where:
         warnings.insert(

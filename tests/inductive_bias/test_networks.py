@@ -270,6 +270,8 @@ def test_wrong_shapes_are_named():
     data = torch.randn(5, 3), torch.randn(5, 3)
     with pytest.raises(ModelError, match="one value per example"):
         prior.loss(lambda a, b: (a - b) ** 2, data)(torch.ones(2, 45))
+    with pytest.raises(ModelError, match="Divide a sum by the number of examples"):
+        prior.loss(nn.MSELoss(reduction="sum"), data)
     sequence = NetworkPrior(nn.GRU(3, 2))
     with pytest.raises(ModelError, match="got a tuple"):
         sequence.outputs(torch.ones(1, sequence.dimension), torch.ones(4, 1, 3))
@@ -343,6 +345,7 @@ def test_everything_stays_on_one_device(monkeypatch):
         inputs, targets = torch.empty(5, 3, device="cuda:0"), torch.zeros(5, dtype=torch.long, device="cuda:0")
         blocks = SimpleNamespace(number=10, read=lambda number: Block(number, np.arange(5), inputs, targets))
         monkeypatch.setattr(networks, "Blocks", lambda *_, **__: blocks)
+        monkeypatch.setattr(NetworkPrior, "_check_average", lambda *_: None)
         mean = prior.loss(F.cross_entropy, None, batch_size=5)
         assert mean(torch.empty(4, prior.dimension, device="cuda:0")).device.type == "cuda"
         assert mean(torch.empty(4, prior.dimension)).device.type == "cpu"

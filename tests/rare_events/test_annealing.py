@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from genbounds.inductive_bias.networks import NetworkPrior
-from genbounds.rare_events import QuadraticForm, TailCurve, annealed_importance, quadratic_tail, tempering
+from genbounds.rare_events import QuadraticForm, TailCurve, annealed_importance, quadratic_tail
 from genbounds.rare_events.markov_chains.hamiltonian import transition
+from genbounds.rare_events.tempering import populations
 
 #: So little work that weights spread and chains hardly move: an estimate that leaned on mixing would show.
 CRUDE = {"chains": 4, "runs": 2, "leapfrog": 2, "overlap": 0.6}
@@ -75,16 +76,16 @@ def regardless(logs, generator):
 
 
 def test_moves_that_are_not_invariant_are_seen(monkeypatch):
-    monkeypatch.setattr(tempering, "transition", not_invariant)
+    monkeypatch.setattr(populations, "transition", not_invariant)
     assert abs(off(ratios(200, half_space, 2, LEVELS, TRUTH))).max() > 5
 
 
 def test_chains_that_never_move_are_enough_and_resampling_without_regard_to_weights_is_seen(monkeypatch):
     levels = [-1.5, -0.5]
     settings = {"chains": 16, "runs": 4, "overlap": 0.8, "temperatures": 12}
-    monkeypatch.setattr(tempering, "transition", unmoved)
+    monkeypatch.setattr(populations, "transition", unmoved)
     assert abs(off(ratios(100, half_space, 1, levels, -norm.logcdf(levels), **settings))).max() < 3.5
-    monkeypatch.setattr(tempering, "_offspring", regardless)
+    monkeypatch.setattr(populations, "_offspring", regardless)
     assert abs(off(ratios(100, half_space, 1, levels, -norm.logcdf(levels), **settings))).max() > 5
 
 
@@ -240,7 +241,7 @@ def test_condition_and_joint_are_unbiased_however_crude():
 def test_a_run_that_missed_the_condition_counts_as_nothing(monkeypatch):
     logs = np.log(np.array([[0.1, 0.01], [0.3, 0.03], [1e-300, 0.05]]))
     logs[2, 0] = -math.inf  # condition and level are looked for at different temperatures
-    monkeypatch.setattr(tempering.Populations, "anneal", lambda *_: logs)
+    monkeypatch.setattr(populations.Populations, "anneal", lambda *_: logs)
     found = annealed_importance(mean_square, 2, [0.1], condition=(half_space, 0.0), runs=3, overlap=0.5)
     assert found.condition.nats[0] == pytest.approx(-math.log(0.4 / 3))
     assert found.joint.nats[0] == pytest.approx(-math.log(0.04 / 3))
@@ -262,6 +263,18 @@ def test_an_energy_of_the_condition_and_an_infinite_loss():
     truth = -math.log(norm.cdf(-1)) - math.log(norm.cdf(-2))
     assert found.condition.nats[0] == pytest.approx(-math.log(norm.cdf(-1)), abs=4 * found.condition.standard_error[0])
     assert found.joint.low[0] < truth < found.joint.high[0]
+
+
+def test_an_energy_beyond_the_condition_may_be_infinite():
+    def beyond(z):
+        return torch.where(z[:, 0] > 0, math.inf, z[:, 0])
+
+    found = annealed_importance(
+        beyond, 2, [-1.0], condition=(lambda z: -z[:, 1], -1.0), chains=64, overlap=0.9, leapfrog=8
+    )
+    alone = -math.log(norm.cdf(-1))
+    for curve, truth in ((found.condition, alone), (found.tail, alone), (found.joint, 2 * alone)):
+        assert abs(curve.nats[0] - truth) < 4 * curve.standard_error[0] < 0.8
 
 
 def test_where_the_probability_is_one():

@@ -170,12 +170,14 @@ class Populations:
             accepted.append(share)
             step = min(largest, step * math.exp(share - ACCEPTED))
         both = len(self._energies)
-        weights = rung_weights(
-            np.array([np.append(rung.coldness.cpu().numpy(), np.zeros(both))[:both] for rung in rungs]),
-            np.array([energies for energies, _ in seen]),
-            np.array([met for _, met in seen]),
-            np.array(masses),
-        )
+        path = np.array([np.append(rung.coldness.cpu().numpy(), np.zeros(both))[:both] for rung in rungs])
+        energies, met = np.array([one for one, _ in seen]), np.array([one for _, one in seen])
+        weights = rung_weights(path, energies, met, np.array(masses))
+        if both > 1:
+            # The condition alone: before the second energy draws chains from where that is infinite, say.
+            alone = int((path[:, 1] == 0).sum())
+            weights[0] = 0.0
+            weights[0, :alone] = rung_weights(path[:alone], energies[:alone], met[:alone, :1], np.array(masses[:alone]))
         reached = self._missed(seen[-1][1]) is None
         return Schedule(rungs, weights, reached, float(np.mean(accepted or [1.0])))
 
@@ -203,7 +205,7 @@ class Populations:
                 if len(rung.coldness) > len(before):
                     points = evaluate(self._energies, points.z)
                     before = torch.cat([before, torch.zeros_like(before)])
-                logs = logs - ((rung.coldness - before) @ points.energies).reshape(self._shape)
+                logs = logs - _product(rung.coldness - before, points.energies).reshape(self._shape)
                 logs, points = _resampled(logs, points, generator)
                 points, _ = self._move(points, rung, generator)
                 before = rung.coldness
@@ -211,7 +213,8 @@ class Populations:
             if weights.any():
                 tilt = _tilt(rung.coldness, points, self._criteria(points)).reshape(len(weights), *self._shape)
                 mean = torch.logsumexp(logs + tilt, dim=2) - math.log(self._shape[1])
-                total = torch.logaddexp(total, mean + weights.log()[:, None])
+                term = torch.where(weights[:, None] > 0, mean + weights.log()[:, None], -math.inf)
+                total = torch.logaddexp(total, term)
         return np.asarray(total.T.cpu().numpy())
 
     def _counted(self, function: Energy) -> Energy:
@@ -265,7 +268,9 @@ class Populations:
         if len(values) > 1:
             within = (values[0] <= self._limit)[None]
             met = torch.cat([within, met & within])
-        if (met & points.energies.isinf().any(0)).any():
+        if (met[-len(self._levels) :] & points.energies.isinf().any(0)).any() or (
+            met[0] & points.energies[0].isinf()
+        ).any():
             raise ValueError(
                 "energy must be finite where the loss is at or below a level, got infinity, from where no chain would "
                 "come back. Use a wider dtype, or an energy that follows the loss."
@@ -273,10 +278,14 @@ class Populations:
         return met
 
 
+def _product(coldness: Tensor, energies: Tensor) -> Tensor:
+    """Return b . U, where an energy whose b is 0 counts nothing even if it is infinite."""
+    return torch.where(coldness[:, None] > 0, coldness[:, None] * energies, 0.0).sum(0)
+
+
 def _tilt(coldness: Tensor, points: Points, met: Tensor) -> Tensor:
     """Return ln of exp(b . U) where a criterion is met, of 0 elsewhere: what turns weights at b back into N(0, I)."""
-    back = torch.where(coldness[:, None] > 0, coldness[:, None] * points.energies, 0.0).sum(0)
-    return torch.where(met, back, -math.inf)
+    return torch.where(met, _product(coldness, points.energies), -math.inf)
 
 
 def _effective(logs: Tensor) -> NDArray[np.float64]:

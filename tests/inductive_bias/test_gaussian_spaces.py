@@ -1,6 +1,7 @@
 """Gaussian hypothesis spaces: conditioning against other routes, laws in closed form, floors, orderings."""
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -114,6 +115,16 @@ class TestConditioning:
             exact = np.array([float(value) for value in mean])
         off = np.linalg.norm(space.mean[:, 0] - exact)
         assert off <= space.mean_error < 1e-12 * condition**2 * np.linalg.norm(exact)
+        if condition == 1e2:  # of a kernel the square is lost before the root is taken
+            products = linear_kernel(x) + np.eye(8) / condition**2
+            by_kernel = kernel_hypotheses(products, y, given=np.arange(5), noise=noise)
+            with mpmath.workdps(60):
+                full = mpmath.matrix(products.tolist())
+                known = full[:5, :5] + mpmath.mpf(noise) ** 2 * mpmath.eye(5)
+                mean = full[5:, :5] * mpmath.lu_solve(known, mpmath.matrix(y[:5].tolist()))
+                exact = np.array([float(value) for value in mean]) - y[5:]
+            off = np.linalg.norm(by_kernel.mean[:, 0] - exact)
+            assert 1e-15 < off <= by_kernel.mean_error < 1e-3
         curve = space.information(space.mean_loss * np.array([0.1, 1.0]))
         assert (curve.low < curve.high).all()
 
@@ -151,6 +162,59 @@ class TestConditioning:
         assert ((found.low <= exact.high) & (exact.low <= found.high)).all()
         if condition <= 1e6 and not kernel:
             assert (found.high - found.low < 1e-2 * (1 + found.nats)).all()
+
+    @pytest.mark.parametrize("condition", [1e4, 1e6])
+    @pytest.mark.parametrize("kernel", [False, True])
+    def test_what_nearly_parallel_equations_leave_of_one_variance(self, condition, kernel):
+        """Targets of 0, so that only the factor is uncertain: P(s^2 z^2 <= level) with s in high precision."""
+        x = normal(7, 4, 5)
+        x[1] = x[0] + (x[1] - x[0]) / condition
+        x[3] = x[3] * 1e-3 + condition * (x[1] - x[0])  # the direction that the weakest equation determines
+        products = linear_kernel(x) + kernel * np.eye(4) / condition**2
+        y = np.zeros(4)
+        law = kernel_hypotheses(products, y, given=[0, 1, 2]) if kernel else linear_hypotheses(x, y, given=[0, 1, 2])
+        with mpmath.workdps(60):
+            rows = mpmath.matrix(x.tolist())
+            full = mpmath.matrix(products.tolist()) if kernel else rows * rows.T
+            across = full[3, :3]
+            variance = full[3, 3] - (across * mpmath.lu_solve(full[:3, :3], across.T))[0]
+            levels = float(variance) * np.array([1e-3, 0.5, 1.0, 4.0])
+            exact = [float(-mpmath.log(mpmath.erf(mpmath.sqrt(level / variance / 2)))) for level in levels]
+        found = law.information(levels)
+        assert ((found.low <= exact) & (exact <= found.high)).all()
+        assert (found.high - found.low < 0.1).all()
+        assert law.mean_error == 0
+        # With the rounding of the features alone, and not what the equations make of it, the truth is outside.
+        blind = replace(law, resolution=law.resolution * 1e-6).information(levels)
+        assert ((exact < blind.low) | (blind.high < exact)).any()
+
+    @pytest.mark.parametrize("squared", [False, True])
+    def test_an_error_of_the_mean_is_in_the_interval(self, squared):
+        mean, factor = normal(8, 3, 2), np.diag([1.0, 0.3, 0.1])
+        law = GaussianHypotheses(mean, factor, 1e-15, squared, mean_error=1e-6)
+        levels = law.mean_loss * np.array([0.01, 0.3, 1.0])
+        curve = law.information(levels)
+        exact = [
+            GaussianHypotheses(mean + 1e-6 * side * mean / np.linalg.norm(mean), factor, 1e-15).information(levels)
+            for side in (-1, 1)
+        ]
+        assert (curve.low <= exact[0].nats).all()
+        assert (exact[1].nats <= curve.high).all()
+        assert (curve.high - curve.low < 5 * (exact[1].nats - exact[0].nats)).all()
+
+    def test_rounding_of_a_covariance_is_not_that_of_a_factor(self):
+        """Of norm 1e-14 and not 1e-7: ten digits are left of 80 nats of a process in five dimensions."""
+        x = normal(9, 150, 5)
+        law = kernel_hypotheses(rbf_kernel(x, length_scale=1.0), np.sin(x.sum(axis=1)), given=np.arange(100))
+        curve = law.information(law.mean_loss * np.array([0.01, 0.1]))
+        assert curve.nats[0] > 50
+        assert (curve.high - curve.low < 1e-6).all()
+
+    def test_targets_that_contradict_each_other_are_refused(self):
+        x, y = normal(4, 6, 4), normal(5, 6)
+        x[1], y[1] = x[0], y[0] * (1 + 1e-5)
+        with pytest.raises(ValueError, match="must be reached by some function"):
+            linear_hypotheses(x, y, given=[0, 1])
 
     def test_targets_that_nearly_contradict_each_other_say_so(self):
         x, y = normal(4, 6, 4), normal(5, 6)
@@ -460,6 +524,7 @@ class TestGaussianProcesses:
         (lambda: kernel_hypotheses([[1.0, 0.5], [0.4, 1.0]], [1.0, 1.0]), "covariance must be symmetric"),
         (lambda: kernel_hypotheses([[1.0, 2.0], [2.0, 1.0]], [1.0, 1.0]), "covariance must be positive semi-definite"),
         (lambda: kernel_hypotheses(np.zeros((2, 2)), [1.0, 1.0]), "covariance must be positive semi-definite"),
+        (lambda: kernel_hypotheses(np.diag([1.0, -1e-12]), [1.0, 1.0]), "covariance must be positive semi-definite"),
         (lambda: kernel_hypotheses(np.ones((3, 3)), [1.0, 2.0, 3.0], given=[0, 1]), "must be reached by some function"),
         (lambda: population_hypotheses([1.0], inputs=[[1.0]]), "inputs and targets must be given together"),
         (lambda: population_hypotheses([1.0], floor=-1.0), "floor must be non-negative"),

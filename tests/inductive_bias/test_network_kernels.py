@@ -101,6 +101,15 @@ def test_equal_inputs_are_equal_functions():
         np.testing.assert_allclose(k[4:], k[:2], rtol=1e-14)
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_parallel_inputs_are_scaled_functions(depth):
+    """Rounding of a cosine of 1 is no angle: the tangent kernel has a kink there, of 1e-8 for the last digit."""
+    x = normal(12, 30, 7)
+    scale = np.random.default_rng(0).uniform(0.1, 10, 30)
+    k = tangent_kernel(np.concatenate([x, scale[:, None] * x]), depth=depth)
+    np.testing.assert_allclose(np.diag(k[:30, 30:]), scale * np.diag(k[:30, :30]), rtol=1e-13)
+
+
 def test_an_input_of_zeros_without_biases_gives_zero():
     x = np.array([[0.0, 0.0], [1.0, 2.0]])
     for kernel in (network_kernel, tangent_kernel):

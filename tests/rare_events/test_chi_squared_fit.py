@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.special import ndtr
@@ -72,6 +73,19 @@ def test_sankaran_is_a_normal_approximation(df, nc):
     for chance in (0.03, 0.2, 0.4):
         z = -math.sqrt(2 * sankaran_nats(ncx2.ppf(chance, df, nc), df, nc))
         assert ndtr(z) == pytest.approx(chance, rel=0.02)
+
+
+def test_sankaran_as_on_paper():
+    """The formula in the usual notation, for 5 degrees of freedom, a noncentrality of 40 and x = 4."""
+    with mpmath.workdps(30):
+        k, lam, x = mpmath.mpf(5), mpmath.mpf(40), mpmath.mpf(4)
+        h = 1 - mpmath.mpf(2) / 3 * (k + lam) * (k + 3 * lam) / (k + 2 * lam) ** 2
+        p = (k + 2 * lam) / (k + lam) ** 2
+        m = (h - 1) * (1 - 3 * h)
+        mean = 1 + h * p * (h - 1) - h * p * p * m * (2 - h) / 2
+        deviation = h * mpmath.sqrt(2 * p) + h * mpmath.sqrt(2 * p) * m * p / 2
+        z = ((x / (k + lam)) ** h - mean) / deviation
+        assert sankaran_nats(4.0, 5.0, 40.0) == pytest.approx(float(z**2 / 2), rel=1e-14)
 
 
 def test_record():

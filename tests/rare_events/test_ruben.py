@@ -74,6 +74,15 @@ def test_beyond_745_nats():
     assert quadratic_tail(form, [level]).nats[0] == pytest.approx(exact, rel=1e-13)
 
 
+def test_coefficients_of_a_thousand_decades():
+    """The first is exp(-3200): they are scaled on the way up, and come out at the noncentral law again."""
+    form = QuadraticForm([1.0, 1.3], [80.0, 0.0])
+    levels = np.array([5000.0, 6000.0, 6400.0])
+    curve, truth = ruben_tail(form, levels, terms=8192), quadratic_tail(form, levels).nats
+    assert ((curve.low <= truth) & (truth <= curve.high)).all()
+    assert (curve.high - curve.low < 1e-7).all()
+
+
 @pytest.mark.parametrize("terms", [4, 32, 300])
 def test_a_truncated_sum_still_encloses(terms):
     form = QuadraticForm([1.0, 3.0, 20.0], [1.0, 0.0, 2.0])

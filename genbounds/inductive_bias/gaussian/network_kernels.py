@@ -230,10 +230,9 @@ def _product_moment(
 
 
 def _outer_moments(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return E[relu(u) relu(v)] and P(u > 0, v > 0) for all pairs of inputs, exact on the diagonal."""
-    variance = kernel.diagonal().copy()
+    """Return E[relu(u) relu(v)] and P(u > 0, v > 0) for all pairs of inputs."""
+    variance = kernel.diagonal()
     products = _product_moment(kernel, variance[:, None], variance)
-    np.fill_diagonal(products, variance / 2)
     scale = variance[:, None] * variance
     square = scale - np.square(kernel)
     sine = np.sqrt(np.where(square > _PARALLEL * scale, square, 0.0))

@@ -210,7 +210,6 @@ class QuadraticForm:
         along = axes.T @ mean
         hidden = len(mean) - len(variances)
         rest = mean - axes @ along
-        rest -= axes @ (axes.T @ rest)  # once more: what is left may be far smaller than the mean
         square = float((rest**2).sum()) if hidden else 0.0
         columns = mean.shape[1]
         return cls(

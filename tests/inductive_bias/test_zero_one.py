@@ -49,6 +49,17 @@ class TestCaps:
     def test_the_integral_over_the_cap(self, error, dimension):
         assert cap_information(error, dimension) == pytest.approx(self.exact(error, dimension), rel=1e-10, abs=1e-12)
 
+    @pytest.mark.parametrize(("dimension", "error"), [(20_000, 0.4), (20_001, 0.3), (5000, 0.35)])
+    def test_the_last_digits_of_deep_caps(self, dimension, error):
+        """Beyond a thousand nats: Gauss's series of the incomplete beta function, to 1e-10 nats."""
+        with mpmath.workdps(40):
+            a, x = mpmath.mpf(dimension - 1) / 2, mpmath.sin(mpmath.pi * mpmath.mpf(error)) ** 2
+            series = mpmath.hyp2f1(a, 0.5, a + 1, x)
+            whole = mpmath.loggamma(a) + mpmath.loggamma(0.5) - mpmath.loggamma(a + 0.5)
+            expected = float(mpmath.log(2) - a * mpmath.log(x) + mpmath.log(a) + whole - mpmath.log(series))
+        assert expected > 900
+        assert cap_information(error, dimension) == pytest.approx(expected, abs=1e-10)
+
     @pytest.mark.parametrize("dimension", [5, 1000, 10**6])
     @pytest.mark.parametrize("gap", [-1e-3, -1e-9, -1e-13, 1e-6, 1e-3])
     def test_near_one_half(self, dimension, gap):
@@ -117,6 +128,14 @@ class TestCaps:
 
 class TestOrthants:
     """B-8."""
+
+    @pytest.mark.parametrize("gap", [1e-6, 1e-10, 1e-12])
+    def test_three_outputs_that_almost_cannot_agree(self, gap):
+        """Correlations of -1/2 and a little: the solid angle is 3 gap / (4 pi cos 30) and a share of `gap` of that."""
+        rho = -0.5 + gap
+        matrix = np.full((3, 3), rho) + (1 - rho) * np.eye(3)
+        expected = -math.log(3 * (rho + 0.5) / (2 * math.sqrt(3) * math.pi))
+        assert orthant_information(matrix) == pytest.approx(expected, abs=1e-3)
 
     @pytest.mark.parametrize("rho", [-1.0, -0.99, -0.5, 0.0, 0.3, 0.99, 1.0])
     def test_two_outputs(self, rho):

@@ -236,8 +236,7 @@ def _outer_moments(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], ND
     scale = variance[:, None] * variance
     square = scale - np.square(kernel)
     sine = np.sqrt(np.where(square > _PARALLEL * scale, square, 0.0))
-    both = np.where(scale > 0, (np.pi - np.arctan2(sine, kernel)) / (2 * np.pi), 0.0)  # a unit that is 0 has slope 0
-    return products, both
+    return products, (np.pi - np.arctan2(sine, kernel)) / (2 * np.pi)
 
 
 def _patches(images: NDArray[np.float64], side: int, stride: int) -> NDArray[np.float64]:

@@ -117,12 +117,13 @@ def orthant_information(correlation: ArrayLike, signs: ArrayLike | None = None) 
     sign = np.ones(n) if signs is None else finite("signs", signs)
     if sign.shape != (n,) or (np.abs(sign) != 1).any():
         raise ValueError(f"signs must be {n} of 1 and -1, got {signs!r}.")
-    if (matrix != matrix.T).any() or (matrix.diagonal() != 1).any() or (np.linalg.eigvalsh(matrix)[0] < -1e-14):
+    rounded = np.abs(np.stack([matrix - matrix.T, (matrix - 1) * np.eye(n)])).max() <= _ROUNDING
+    if not rounded or np.linalg.eigvalsh(matrix)[0] < -10 * _ROUNDING:
         raise ValueError(
             "correlation must be symmetric and positive semi-definite with ones on the diagonal, got "
             f"{matrix.tolist()}. Divide a covariance by the standard deviations."
         )
-    rho = (matrix * sign * sign[:, None])[np.triu_indices(n, 1)]
+    rho = np.clip(matrix * sign * sign[:, None], -1, 1)[np.triu_indices(n, 1)]  # rounding may leave 1 + 2e-16
     if n == 1:
         share = 0.5
     elif n == 2:

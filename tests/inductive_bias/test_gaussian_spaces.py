@@ -508,6 +508,14 @@ class TestGaussianProcesses:
     [
         (lambda: linear_hypotheses([1.0], [1.0]), r"inputs must be of shape \(n, ...\), got \(1,\)"),
         (lambda: linear_hypotheses([[1.0]], [1.0, 2.0]), "targets must be of shape"),
+        (lambda: linear_hypotheses([[1e200]], [1.0]), r"inputs must be between 1e-100 and 1e100 in size, got 1e\+200"),
+        (lambda: linear_hypotheses([[1.0]], [1e-200]), "targets must be between 1e-100 and 1e100"),
+        (
+            lambda: population_hypotheses([1.0, 2.0], inputs=[[1.0, 2.0, 3.0]], targets=[1.0]),
+            r"of shapes \(m, 2\) and \('m',\) beside this teacher, got \(1, 3\) and \(1,\)",
+        ),
+        (lambda: population_hypotheses([1.0], inputs=[[1.0]], targets=[[1.0]]), "inputs and targets must be of shapes"),
+        (lambda: population_hypotheses([1.0], inputs=[1.0], targets=[1.0]), "inputs and targets must be of shapes"),
         (lambda: linear_hypotheses([[np.inf]], [1.0]), "inputs must be finite"),
         (lambda: linear_hypotheses([[1.0]], [np.nan]), "targets must be a number"),
         (lambda: linear_hypotheses([[1.0]], [1.0], scale=0.0), "scale must be positive"),

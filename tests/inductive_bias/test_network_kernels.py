@@ -285,6 +285,8 @@ class TestConvolutions:
         (lambda: network_kernel([[1.0]], depth=-1), "depth must be a whole number"),
         (lambda: network_kernel([[1.0]], depth=1, weight_variance=-1), "weight_variance must be non-negative"),
         (lambda: tangent_kernel([1.0], depth=1), "inputs must be of shape"),
+        (lambda: network_kernel([], depth=1), "inputs must be of shape"),
+        (lambda: network_kernel(np.zeros((0, 2)), depth=1), "inputs must be of shape"),
         (lambda: convolutional_kernel(np.ones((2, 5, 5)), strides=[1]), "images must be of shape"),
         (lambda: convolutional_kernel(np.ones((2, 1, 5, 5)), strides=[]), "strides must name at least one layer"),
         (lambda: convolutional_kernel(np.ones((2, 1, 5, 5)), strides=[0]), "strides must be a whole number"),

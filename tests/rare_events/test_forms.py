@@ -220,6 +220,8 @@ def test_degenerate_forms():
         (lambda: QuadraticForm([1.0, 2.0], [1.0]), "one length"),
         (lambda: QuadraticForm([1.0], [1.0], np.inf), "offset must be"),
         (lambda: QuadraticForm([1.0], [0.0]).scaled(0.0), "scale must be"),
+        (lambda: quadratic_tail(QuadraticForm([1.0], [0.0]), [[1.0]]), r"levels must be a list .* got shape \(1, 1\)"),
+        (lambda: quadratic_tail(QuadraticForm([1.0], [0.0]), []), "levels must be a list of at least one number"),
         (lambda: QuadraticForm([1.0], [0.0]).cumulant(0), "order must be"),
         (lambda: QuadraticForm([1.0], [0.0]).cumulant_generating(0.5), "s must be below"),
         (lambda: QuadraticForm.from_gaussian([1.0], np.eye(2)), "shape"),

@@ -12,7 +12,7 @@ from genbounds.rare_events.quadratic.saddles import saddle
 @pytest.mark.parametrize("seed", range(8))
 def test_the_equation(seed, upper, pole):
     generator = np.random.default_rng(seed)
-    n = int(generator.integers(1, 8))
+    n = 1 if seed == 0 else int(generator.integers(1, 8))
     w = 10.0 ** -generator.uniform(0, [0.0, 1.0, 12.0][seed % 3], n)
     w, d2 = w / w.max(), (generator.normal(size=n) * [0.0, 1.0, 1e3][seed % 3]) ** 2
     mean, spread = (w * (1 + d2)).sum(), np.sqrt((2 * w**2 * (1 + 2 * d2)).sum())

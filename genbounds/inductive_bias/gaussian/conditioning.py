@@ -10,6 +10,8 @@ from genbounds.numerics.checks import finite, nonnegative
 
 __all__ = ["condition"]
 
+#: Squares of numbers below this leave the range of float64, and so do those of numbers above one over it.
+_SMALLEST = 1e-100
 #: Training targets are reached if what is left of them is below this, relative to their norm.
 _REACHED = 1e-6
 #: What is left of them, relative to their norm, is rounding below this, and a warning is due beyond.
@@ -68,6 +70,9 @@ def condition(
             f"targets must be of shape (n,) or (n, k) for n = {len(features)} examples, got {np.shape(targets)}. "
             "Write classes as one-hot vectors, and give each example one row."
         )
+    for name, size in (("inputs", np.abs(features).max()), ("targets", np.abs(y).max())):
+        if size and not _SMALLEST < size < 1 / _SMALLEST:
+            raise ValueError(f"{name} must be between 1e-100 and 1e100 in size, got {size:.3g}. Change their units.")
     sigma = float(nonnegative("noise", noise))
     if features.shape[1] > len(features):  # a rotation of the weights leaves as many features as examples
         features = np.asarray(np.linalg.qr(features.T, mode="r")).T

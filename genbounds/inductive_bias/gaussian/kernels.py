@@ -70,7 +70,11 @@ def linear_kernel(
     [[5.0, 2.0], [2.0, 1.0]]
     """
     x = _rows(inputs)
-    return nonnegative("bias_variance", bias_variance) + nonnegative("weight_variance", weight_variance) * (x @ x.T)
+    bias, weight = (
+        float(nonnegative(name, value))
+        for name, value in (("bias_variance", bias_variance), ("weight_variance", weight_variance))
+    )
+    return bias + weight * (x @ x.T)
 
 
 def polynomial_kernel(

@@ -5,6 +5,7 @@ output of a random network becomes a Gaussian process [Lee2018]_, and training b
 linear in the weights [Jacot2018]_. Outputs are independent with the same kernel.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -208,7 +209,7 @@ def convolutional_kernel(
 
 def _first(inputs: ArrayLike, weight_variance: float, bias_variance: float) -> NDArray[np.float64]:
     """Return the covariance of the first layer's pre-activations."""
-    dimension = np.asarray(inputs)[0].size
+    dimension = max(1, math.prod(np.shape(inputs)[1:]))
     return linear_kernel(inputs, weight_variance=weight_variance / dimension, bias_variance=bias_variance)
 
 

@@ -135,9 +135,16 @@ def population_hypotheses(
         raise ValueError("inputs and targets must be given together, got one without the other.")
     dimension = len(weights)
     x, y = np.sqrt(dimension) * np.eye(dimension), np.sqrt(dimension) * weights
-    known = 0 if inputs is None else len(np.asarray(inputs))
-    if inputs is not None:
-        x, y = np.concatenate([np.asarray(inputs), x]), np.concatenate([np.asarray(targets), y])
+    known = 0
+    if inputs is not None and targets is not None:
+        seen, labels = finite("inputs", inputs), finite("targets", targets)
+        known = len(seen) if seen.ndim else 0
+        if seen.shape != (known, dimension) or labels.shape != (known, *weights.shape[1:]):
+            raise ValueError(
+                f"inputs and targets must be of shapes (m, {dimension}) and {('m', *weights.shape[1:])} beside this "
+                f"teacher, got {seen.shape} and {labels.shape}. Flatten inputs to vectors."
+            )
+        x, y = np.concatenate([seen, x]), np.concatenate([labels, y])
     law = linear_hypotheses(x, y, scale=scale, given=np.arange(known), noise=noise)
     return replace(law, offset=float(nonnegative("floor", floor)))
 

@@ -290,6 +290,29 @@ class QuadraticForm:
         first = self.offset + (w / a * (1 + d2 / a)).sum(-1)
         return value, first, (2 * (w / a) ** 2 * (1 + 2 * d2 / a)).sum(-1)
 
+    def above(self, levels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return levels as an array, and how far they are above the offset.
+
+        Parameters
+        ----------
+        levels : array_like, shape (k,) or ()
+            Thresholds of Q.
+
+        Returns
+        -------
+        levels, distances : ndarray, each of shape (k,)
+            Distances are negative below the offset.
+
+        Raises
+        ------
+        ValueError
+            If a level is not finite, or they are no list.
+        """
+        points = np.atleast_1d(finite("levels", levels))
+        if points.ndim != 1 or not points.size:
+            raise ValueError(f"levels must be a list of at least one number, got shape {points.shape}.")
+        return points, points - self.offset
+
     def __add__(self, other: "QuadraticForm") -> "QuadraticForm":
         """Return the law of the sum of two independent forms.
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp
 
-from genbounds.numerics.checks import count, finite
+from genbounds.numerics.checks import count
 from genbounds.rare_events.curves import TailCurve
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 
@@ -70,8 +70,7 @@ def ruben_tail(form: QuadraticForm, levels: ArrayLike, *, terms: int = 4096) -> 
     if not form.weights.size:
         raise ValueError("form must have a weight, got a constant. Its distribution function is a step.")
     most = int(count("terms", terms))
-    points = np.atleast_1d(finite("levels", levels))
-    x = points - form.offset
+    points, x = form.above(levels)
     low, high = np.full(len(x), np.inf), np.full(len(x), np.inf)
     open_, size = x > 0, min(64, most)
     while open_.any():

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr
 
-from genbounds.numerics.checks import finite
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.saddles import Saddle, saddle
 
@@ -60,15 +59,14 @@ def saddlepoint_nats(form: QuadraticForm, levels: ArrayLike) -> NDArray[np.float
     """
     if not form.weights.size:
         raise ValueError("form must have a weight, got a constant. Its distribution function is a step.")
-    points = np.atleast_1d(finite("levels", levels))
-    scale = form.weights.max()
+    scale, (_, above) = form.weights.max(), form.above(levels)
     w, d2 = form.weights / scale, form.shifts**2
-    x, mean = (points - form.offset) / scale, (w * (1 + d2)).sum()
-    below, above = (x > 0) & (x < mean), x > mean
+    x, mean = above / scale, (w * (1 + d2)).sum()
+    lower, upper_side = (x > 0) & (x < mean), x > mean
     # At the mean r and u vanish, and r* takes its limit K''' / (6 K''^(3/2)).
     limit = (8 * w**3 * (1 + 3 * d2)).sum() / (6 * (2 * w**2 * (1 + 2 * d2)).sum() ** 1.5)
     star = np.where(x > 0, limit, -np.inf)
-    for side, upper in ((below, False), (above, True)):
+    for side, upper in ((lower, False), (upper_side, True)):
         if side.any():
             point = saddle(w, d2, x[side], upper=upper, pole=0)
             p, third = point.p, _remainder(point)

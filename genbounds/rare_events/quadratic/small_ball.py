@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from genbounds.numerics.checks import finite
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 
 __all__ = ["small_ball"]
@@ -60,9 +59,8 @@ def small_ball(
     """
     if not form.weights.size:
         raise ValueError("form must have a weight, got a constant. Its distribution function is a step.")
-    points = np.atleast_1d(finite("levels", levels))
     w, d2, n = form.weights, form.shifts**2, len(form.weights)
-    x = np.maximum(points - form.offset, 0.0)
+    x = np.maximum(form.above(levels)[1], 0.0)
     with np.errstate(divide="ignore"):
         line = (n * (math.log(2) - np.log(x)) + np.log(w).sum() + d2.sum()) / 2 + gammaln(n / 2 + 1)
     return line, line - x * (d2 / w).sum() / (2 * n + 4), line + x * (1 / w).sum() / (2 * n + 4)

@@ -3,7 +3,6 @@ r"""The information -ln P(Q <= level) of a quadratic form as a curve: at any dep
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.numerics.checks import finite
 from genbounds.rare_events.curves import TailCurve
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.inversion import log_tail
@@ -59,8 +58,7 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
     >>> quadratic_tail(form, [0.5, 1.0, 3.0]).nats.round(12).tolist(), round(-float(np.log(-np.expm1(-1))), 12)
     ([inf, inf, 0.458675145387], 0.458675145387)
     """
-    points = np.atleast_1d(finite("levels", levels))
-    x = points - form.offset
+    points, x = form.above(levels)
     tiny = _TINY * form.weights.max(initial=0.0) * (1 + (form.shifts**2).sum())
     near = x[(x > 0) & (x < tiny)]
     if near.size:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from genbounds.numerics.checks import confidence as inside_unit_interval
-from genbounds.numerics.checks import count, finite
+from genbounds.numerics.checks import count
 from genbounds.rare_events.curves import TailCurve
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.saddles import saddle
@@ -62,10 +62,10 @@ def tilted_tail(
     """
     if not form.weights.size:
         raise ValueError("form must have a weight, got a constant. Its distribution function is a step.")
-    draws, points = int(count("samples", samples, 100)), np.atleast_1d(finite("levels", levels))
+    draws, (points, above) = int(count("samples", samples, 100)), form.above(levels)
     reach = float(ndtri((1 + inside_unit_interval("confidence", confidence, "Such as 0.95.")) / 2))
     scale, d2 = form.weights.max(), form.shifts**2
-    w, x = form.weights / scale, (points - form.offset) / scale
+    w, x = form.weights / scale, above / scale
     upper, reached = x >= (w * (1 + d2)).sum(), x > 0
     nats, error = np.full(len(x), np.inf), np.zeros(len(x))
     low, high = np.full(len(x), np.inf), np.full(len(x), np.inf)

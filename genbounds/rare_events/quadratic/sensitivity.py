@@ -7,8 +7,10 @@ With B = (I + 2 t S)^-1 and u = B m for the mean m of r,
 
 An error of S of norm delta makes this at most ``delta (t tr B + 2 t^2 ||u||^2)``. An error of norm eps of a factor A
 is ``dS = A dA^T + dA A^T`` and makes it at most ``2 eps (t sum b_i s_i + 2 t^2 ||u|| ||A^T u||)``, with the singular
-values s_i of A. Directions that were counted as constant are in the trace and in u. Twice that is returned: in lower
-tails the leading order was never exceeded, in upper tails near the mean by a factor of up to 1.97.
+values s_i of A. Directions that were counted as constant are in the trace and in u. An error dx of
+the level, such as one of the mean makes, counts ``1.25 t dx``: the derivative of ln P is at most 2.1 t, for one
+direction at its mean. Twice the sum is returned: in lower tails the leading order was never exceeded, in upper tails
+near the mean by a factor of up to 1.97.
 
 At levels below the floor the same directions bound from below what "infinite" may hide. Under any law within the
 rounding they are a Gaussian vector whose variances are at most 4 (delta + eps^2), which has to bridge the gap between
@@ -26,7 +28,9 @@ from scipy.stats import chi2
 from genbounds.rare_events.quadratic.forms import QuadraticForm, Rounding
 from genbounds.rare_events.quadratic.saddles import saddle
 
-__all__ = ["least_below_floor", "most_above_constant", "rounding_nats"]
+__all__ = ["least_below_floor", "level_errors", "most_above_constant", "rounding_nats"]
+
+_UNIT = 2.0**-52
 
 
 def rounding_nats(form: QuadraticForm, x: NDArray[np.float64], *, upper: bool) -> NDArray[np.float64]:
@@ -56,8 +60,10 @@ def rounding_nats(form: QuadraticForm, x: NDArray[np.float64], *, upper: bool) -
     along, delta = np.sqrt(p**2 @ d2), open_.covariance + open_.factor**2  # 2 t ||A^T u||
     with np.errstate(over="ignore", invalid="ignore"):
         length = np.hypot(np.sqrt(p**2 @ (d2 / w)), 2 * t * math.sqrt(open_.square))  # 2 t ||u||
-        leading = delta * (p @ (0.5 / w) + t * open_.directions + length**2 / 2) + open_.factor * (
-            p @ (1 / np.sqrt(w)) + length * along
+        leading = (
+            delta * (p @ (0.5 / w) + t * open_.directions + length**2 / 2)
+            + open_.factor * (p @ (1 / np.sqrt(w)) + length * along)
+            + 1.25 * t * level_errors(form, x / scale)
         )
     return np.where(np.isnan(leading), np.inf, 2 * leading)
 
@@ -99,7 +105,30 @@ def most_above_constant(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[
     """
     ratio = _bridged(form, x)
     with np.errstate(divide="ignore"):
-        return np.where(ratio < np.inf, -np.log1p(-chi2.sf(ratio, max(form.rounding.directions, 1))), 0.0)
+        nats = -np.log1p(-chi2.sf(ratio, max(form.rounding.directions, 1)))
+    return np.where(ratio < np.inf, np.nextafter(nats, np.inf), 0.0)
+
+
+def level_errors(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much an error of the mean may move levels.
+
+    Parameters
+    ----------
+    form : QuadraticForm
+        The law of Q.
+    x : ndarray, shape (k,)
+        Levels above the offset.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        In the units of Q, >= 0. A mean that is off by e moves the length of the vector by no more, and its square by
+        2 e times the length and e^2; rounding of the offset is added.
+    """
+    shift = form.rounding.mean
+    if not shift:
+        return np.zeros(len(x))
+    return 2 * shift * np.sqrt(np.maximum(x + form.rounding.square, 0.0)) + shift**2 + _UNIT * abs(form.offset)
 
 
 def _bridged(form: QuadraticForm, x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 r"""The information -ln P(Q <= level) of a quadratic form as a curve: at any depth, and infinite below the floor."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -7,7 +9,12 @@ from genbounds.rare_events.curves import TailCurve
 from genbounds.rare_events.quadratic.forms import QuadraticForm
 from genbounds.rare_events.quadratic.inversion import log_tail
 from genbounds.rare_events.quadratic.saddlepoint import saddlepoint_nats
-from genbounds.rare_events.quadratic.sensitivity import least_below_floor, most_above_constant, rounding_nats
+from genbounds.rare_events.quadratic.sensitivity import (
+    least_below_floor,
+    level_errors,
+    most_above_constant,
+    rounding_nats,
+)
 
 __all__ = ["quadratic_tail"]
 
@@ -22,7 +29,8 @@ _FOR_EVER = 1e3
 #: Levels nearer to the offset than this fraction of the largest weight, and of that times the noncentrality, leave the
 #: range of float64; so does P(X > x) from this multiple of the mean on, as ln P(X > x) <= -(x - 2 mean) / (4 max w).
 _TINY, _SURE = 1e-290, 1e4
-_UNIT = 2.0**-52
+#: An error of a level is small up to this fraction of it.
+_NEAR = 0.01
 
 
 def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
@@ -67,14 +75,9 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
             "there."
         )
     nats, low, high, error = _nats(form, x)
-    square, shift, slack = form.rounding.square, form.rounding.mean, _UNIT * abs(form.offset)
-    if shift:  # a mean that is off by a distance moves the length of the vector by no more
-        roots = np.sqrt(np.maximum(x + square, 0.0))
-        farther, nearer = np.square(roots + shift) - square + slack, np.square(roots - shift) - square - slack
-        farther = np.where((farther > 0) & (farther < tiny), tiny, farther)
-        out = (roots <= shift) | (nearer < tiny)
-        low = np.where(x + square >= -slack, np.minimum(low, _nats(form, farther)[1]), low)
-        high = np.where(out, np.inf, np.maximum(high, _nats(form, np.where(out, tiny, nearer))[2]))
+    far = level_errors(form, x) > _NEAR * x
+    if far.any():
+        nats[far], low[far], high[far], error[far] = _moved(form, x[far], tiny)
     warnings = []
     undecided = high > nats + _OPEN * (1 + nats)
     undecided |= (nats == np.inf) & (low < _FOR_EVER)
@@ -102,6 +105,18 @@ def quadratic_tail(form: QuadraticForm, levels: ArrayLike) -> TailCurve:
     )
 
 
+def _moved(form: QuadraticForm, x: NDArray[np.float64], tiny: float) -> tuple[NDArray[np.float64], ...]:
+    """Return what `_nats` does, with ends at levels as far away as an error of the mean may move them."""
+    square, moved = form.rounding.square, level_errors(form, x)
+    bare = replace(form, rounding=replace(form.rounding, mean=0.0))
+    nats, low, high, error = _nats(bare, x)
+    farther = np.where((x + moved > 0) & (x + moved < tiny), tiny, x + moved)
+    nearer = np.where(x - moved < tiny, tiny, x - moved)
+    low = np.where(x + square >= -moved, np.minimum(low, _nats(bare, farther)[1]), low)
+    high = np.where(x - moved < tiny, np.inf, np.maximum(high, _nats(bare, nearer)[2]))
+    return nats, low, high, error
+
+
 def _nats(form: QuadraticForm, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """Return nats at levels x above the offset, both ends of their intervals, and the error of the inversion."""
     above = x >= 0 if not form.weights.size else x > 0
@@ -109,7 +124,7 @@ def _nats(form: QuadraticForm, x: NDArray[np.float64]) -> tuple[NDArray[np.float
     low, high = nats.copy(), nats.copy()
     low[~above] = least_below_floor(form, x[~above])
     if not form.weights.size:
-        high[above] = most_above_constant(form, x[above])
+        high[above] = most_above_constant(form, np.maximum(x - level_errors(form, x), 0.0)[above])
         return nats, low, high, error
     scale, d2 = form.weights.max(), form.shifts**2
     w = form.weights / scale

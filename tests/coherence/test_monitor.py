@@ -181,7 +181,7 @@ def test_a_moment_that_was_measured_twice_counts_last(data, tmp_path):
 def test_a_file_of_something_else_is_refused(data, tmp_path):
     for content in ('{"loss": 1}\n', "epoch,loss\n1,2\n", "[]\n"):
         (tmp_path / "other.jsonl").write_text(content, encoding="utf-8")
-        with pytest.raises(ValueError, match="path must be a file with one measurement of coherence on each line"):
+        with pytest.raises(ValueError, match="path must be a file with one measurement on each line"):
             CoherenceMonitor(network(), LOSS, data, path=tmp_path / "other.jsonl")
     with pytest.raises(FileNotFoundError):
         read_series(tmp_path / "none.jsonl")

@@ -1,17 +1,14 @@
 """Coherence measured while a network trains, without changing how it trains."""
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from genbounds.coherence.records import Coherence
 from genbounds.coherence.training.repeated import RepeatedMeasurement
 from genbounds.coherence.training.series_records import CoherenceSeries
+from genbounds.models.training.untouched import untouched
 from genbounds.numerics.checks import count
 
 __all__ = ["CoherenceMonitor"]
@@ -42,6 +39,7 @@ class CoherenceMonitor:
 
     Examples
     --------
+    >>> import torch
     >>> x, y = torch.eye(4), torch.tensor([0, 0, 1, 1])
     >>> model = nn.Linear(4, 2)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -133,9 +131,9 @@ class CoherenceMonitor:
         ImportError
             If neither lightning nor pytorch_lightning is installed.
         """
-        from genbounds.coherence.training.callbacks import lightning_callback
+        from genbounds.models.training.callbacks import lightning_callback
 
-        return lightning_callback(self, by)
+        return lightning_callback(self, by, "coherence")
 
     def hugging_face(self, by: Literal["epoch", "step"] = "epoch") -> Any:
         """Return a callback for a trainer of Hugging Face's transformers.
@@ -155,33 +153,6 @@ class CoherenceMonitor:
         ImportError
             If transformers is not installed.
         """
-        from genbounds.coherence.training.callbacks import hugging_face_callback
+        from genbounds.models.training.callbacks import hugging_face_callback
 
         return hugging_face_callback(self, by)
-
-
-@contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Put back, at the end of the block, the mode of every module and the state of all global random generators.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The network.
-
-    Yields
-    ------
-    None
-        Nothing.
-    """
-    modes = {module: module.training for module in model.modules()}
-    devices = {parameter.device for parameter in model.parameters()}
-    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng([device for device in devices if device.type == "cuda"]), torch.enable_grad():
-            yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)  # noqa: NPY002
-        for module, training in modes.items():
-            module.training = training

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from genbounds.coherence.measurement import measure
-from genbounds.coherence.training.journal import Journal, fingerprint
 from genbounds.coherence.training.series_records import CoherenceSeries, Measured, in_order
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import infer_device_and_dtype
 from genbounds.models.per_example.evaluation import forward
 from genbounds.models.state import state_sha256
+from genbounds.models.training.journal import Journal, fingerprint
 from genbounds.version import __version__
 
 __all__ = ["RepeatedMeasurement"]
@@ -36,7 +36,7 @@ class RepeatedMeasurement:
     loss, data
         As for `genbounds.coherence.measurement.measure`.
     path : str or Path, optional
-        File of JSON lines that keeps what was measured; see `genbounds.coherence.journal.Journal`.
+        File of JSON lines that keeps what was measured; see `genbounds.models.training.journal.Journal`.
     **options : object
         As for `measure`.
 

@@ -1,22 +1,18 @@
 """Coherence along the checkpoints of a training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from genbounds.coherence.training.checkpoints import checkpoint_paths, position_in_name
 from genbounds.coherence.training.repeated import RepeatedMeasurement
 from genbounds.coherence.training.series_records import CoherenceSeries, Measured
 from genbounds.models.blocks import Blocks
-from genbounds.models.checkpoint import apply_state, load_checkpoint
-from genbounds.models.factory import build_model
 from genbounds.models.guards import ModelError, infer_device_and_dtype
 from genbounds.models.per_example.evaluation import forward
-from genbounds.models.progress import track
-from genbounds.models.state import CheckpointError
+from genbounds.models.training.series import moments_of_training
 
 __all__ = ["coherence_series"]
 
@@ -42,9 +38,8 @@ def coherence_series(
         What builds the network, as `genbounds.models.build_model` takes it. A module is used as it is and left with the
         weights of the last checkpoint, in evaluation mode.
     checkpoints : sequence of str or Path
-        Files, in the order given, or folders (`genbounds.coherence.checkpoints.checkpoint_paths`). How many epochs and
-        steps had been taken is read from the name, as in ``epoch=2-step=60.pt``, or from an entry ``epoch``, ``step``
-        or ``global_step`` beside the weights; what it says is taken as it is (Lightning's first epoch is 0).
+        Files, in the order given, or folders; epochs and steps are read from names or files, see
+        `genbounds.models.training.series.moments_of_training`.
     loss, data
         As for `genbounds.coherence.measurement.measure`.
     prefix : str
@@ -87,24 +82,17 @@ def coherence_series(
     >>> series.axis
     ('epoch', (0, 2, 10))
     """
-    files = checkpoint_paths(checkpoints)
-    network = build_model(model)
     measurement = RepeatedMeasurement(loss, data, path=path, **options)
     points: list[Measured] = []
-    for file in track(files, "coherence", total=len(files), progress=progress):
-        checkpoint = load_checkpoint(file, prefix=prefix, entry=entry, trust_pickle=trust_pickle)
-        try:
-            apply_state(network, checkpoint.state)
-        except CheckpointError as error:
-            raise CheckpointError(f"checkpoint {file.name}: {error}") from error
+    bar = "coherence" if progress else ""
+    for moment in moments_of_training(
+        model, checkpoints, prefix=prefix, entry=entry, trust_pickle=trust_pickle, progress=bar
+    ):
         if not points:
             for name, examples in {"data": data, "second": options.get("second")}.items():
                 if examples is not None:
-                    _check_fit(network.eval(), loss, name, examples)
-        epoch, step = position_in_name(file.name)
-        epoch = _number(checkpoint.metadata, "epoch") if epoch is None else epoch
-        step = _number(checkpoint.metadata, "step", "global_step") if step is None else step
-        points.append(measurement.at(network.eval(), file.name, epoch=epoch, step=step))
+                    _check_fit(moment.network, loss, name, examples)
+        points.append(measurement.at(moment.network, moment.name, epoch=moment.epoch, step=moment.step))
     return CoherenceSeries(tuple(points))
 
 
@@ -120,8 +108,3 @@ def _check_fit(network: nn.Module, loss: Callable[..., Tensor], name: str, examp
             f"model and loss must run on the examples of {name}, got {type(error).__name__} for the first one: "
             f"{error}. Check that they belong together."
         ) from error
-
-
-def _number(metadata: Mapping[str, Any], *names: str) -> int | None:
-    """Return the first whole number kept beside the weights under one of these names."""
-    return next((metadata[name] for name in names if type(metadata.get(name)) is int), None)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbounds.coherence.records import Coherence
-from genbounds.coherence.training.journal import Journal
 from genbounds.coherence.training.stability import StabilityDiagnostic, hold, stability_by_coherence, stability_by_noise
+from genbounds.models.training.journal import Journal
 
 if TYPE_CHECKING:
     from pandas import DataFrame

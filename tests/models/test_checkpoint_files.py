@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbounds.coherence.training.checkpoints import checkpoint_paths, natural_order, position_in_name
+from genbounds.models.training.checkpoint_files import checkpoint_paths, natural_order, position_in_name
 
 
 def touch(folder, *names):

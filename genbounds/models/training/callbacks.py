@@ -1,23 +1,71 @@
-"""The monitor of coherence as a callback of trainers that others wrote."""
+"""A monitor as a callback of trainers that others wrote."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    from genbounds.coherence.training.monitor import CoherenceMonitor
-
-__all__ = ["hugging_face_callback", "lightning_callback"]
+__all__ = ["Monitor", "hugging_face_callback", "lightning_callback"]
 
 
-def lightning_callback(monitor: "CoherenceMonitor", by: Literal["epoch", "step"]) -> Any:
+class Record(Protocol):
+    """What a monitor measured."""
+
+    def flat(self) -> dict[str, float]:
+        """Return numbers for a logger.
+
+        Returns
+        -------
+        dict
+            Their names and values.
+        """
+
+
+class Monitor(Protocol):
+    """What measures every so many steps or epochs of a training."""
+
+    def step(self, step: int, epoch: int | None = None) -> Record | None:
+        """Measure if it is time to, by steps.
+
+        Parameters
+        ----------
+        step : int
+            Steps taken so far.
+        epoch : int, optional
+            Epochs taken so far, to be noted.
+
+        Returns
+        -------
+        Record or None
+            What was measured, if anything.
+        """
+
+    def epoch(self, epoch: int, step: int | None = None) -> Record | None:
+        """Measure if it is time to, by epochs.
+
+        Parameters
+        ----------
+        epoch : int
+            Epochs taken so far.
+        step : int, optional
+            Steps taken so far, to be noted.
+
+        Returns
+        -------
+        Record or None
+            What was measured, if anything.
+        """
+
+
+def lightning_callback(monitor: Monitor, by: Literal["epoch", "step"], prefix: str) -> Any:
     """Return a callback that asks the monitor before the first step, and after each epoch or step.
 
     Parameters
     ----------
-    monitor : CoherenceMonitor
+    monitor : Monitor
         What measures.
     by : {"epoch", "step"}
         What the monitor's `every` counts.
+    prefix : str
+        What the names of the numbers begin with in the trainer's loggers, such as ``coherence``.
 
     Returns
     -------
@@ -31,8 +79,8 @@ def lightning_callback(monitor: "CoherenceMonitor", by: Literal["epoch", "step"]
     """
     base = _base(("lightning.pytorch", "pytorch_lightning"), "Callback", "lightning")
 
-    class LightningCoherence(base):  # type: ignore[misc, valid-type]
-        """Coherence along a training by Lightning."""
+    class LightningMonitor(base):  # type: ignore[misc, valid-type]
+        """Measurements along a training by Lightning."""
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
             self._at(trainer, trainer.current_epoch)
@@ -49,19 +97,19 @@ def lightning_callback(monitor: "CoherenceMonitor", by: Literal["epoch", "step"]
             step = trainer.global_step
             record = monitor.step(step) if by == "step" else monitor.epoch(epoch, step)
             if record is not None:
-                scalars = {f"coherence/{name}": value for name, value in record.flat().items()}
+                scalars = {f"{prefix}/{name}": value for name, value in record.flat().items()}
                 for logger in trainer.loggers:
                     logger.log_metrics(scalars, step=step)
 
-    return LightningCoherence()
+    return LightningMonitor()
 
 
-def hugging_face_callback(monitor: "CoherenceMonitor", by: Literal["epoch", "step"]) -> Any:
+def hugging_face_callback(monitor: Monitor, by: Literal["epoch", "step"]) -> Any:
     """Return a callback that asks the monitor before the first step, and after each epoch or step.
 
     Parameters
     ----------
-    monitor : CoherenceMonitor
+    monitor : Monitor
         What measures.
     by : {"epoch", "step"}
         What the monitor's `every` counts.
@@ -78,8 +126,8 @@ def hugging_face_callback(monitor: "CoherenceMonitor", by: Literal["epoch", "ste
     """
     base = _base(("transformers",), "TrainerCallback", "transformers")
 
-    class HuggingFaceCoherence(base):  # type: ignore[misc, valid-type]
-        """Coherence along a training by transformers' Trainer."""
+    class HuggingFaceMonitor(base):  # type: ignore[misc, valid-type]
+        """Measurements along a training by transformers' Trainer."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             self._at(state)
@@ -98,7 +146,7 @@ def hugging_face_callback(monitor: "CoherenceMonitor", by: Literal["epoch", "ste
             else:
                 monitor.epoch(round(state.epoch or 0), state.global_step)
 
-    return HuggingFaceCoherence()
+    return HuggingFaceMonitor()
 
 
 def _base(packages: tuple[str, ...], name: str, wanted: str) -> Any:

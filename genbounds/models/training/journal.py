@@ -91,7 +91,7 @@ def _read(line: bytes, number: int, path: Path) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict) or not {"weights", "settings"} <= content.keys():
         raise ValueError(
-            f"path must be a file with one measurement of coherence on each line, got {line[:40]!r} as line {number} "
+            f"path must be a file with one measurement on each line, got {line[:40]!r} as line {number} "
             f"of {path.name}. Name another file."
         )
     return content

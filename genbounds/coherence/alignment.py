@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genbounds.coherence.alpha import ROUNDING, unbiased
-from genbounds.coherence.jackknife import Jackknifed, jackknife, number_or_none
-from genbounds.coherence.restoring import restored
+from genbounds.coherence.jackknife import Jackknifed, jackknife
 from genbounds.numerics.checks import confidence, finite, nonnegative
+from genbounds.numerics.restoring import number_or_none, restored
 
 __all__ = ["Alignment", "LayerAlignment", "alignment_from_dots"]
 

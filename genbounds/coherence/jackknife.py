@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from genbounds.numerics.checks import confidence
+from genbounds.numerics.restoring import number_or_none
 
 __all__ = ["Jackknifed", "jackknife"]
 
@@ -54,22 +55,6 @@ class Jackknifed:
         numbers = {"value": self.value, "standard_error": self.standard_error, "level": self.level}
         low, high = self.interval
         return {name: number_or_none(value) for name, value in {**numbers, "low": low, "high": high}.items()}
-
-
-def number_or_none(value: float) -> float | None:
-    """Return a number as JSON carries it.
-
-    Parameters
-    ----------
-    value : float
-        Any number.
-
-    Returns
-    -------
-    float or None
-        None for NaN and infinity, which JSON does not have.
-    """
-    return float(value) if math.isfinite(value) else None
 
 
 def jackknife(value: float, *left_out: ArrayLike, level: float = 0.95) -> Jackknifed:

@@ -6,7 +6,7 @@ from typing import Any
 
 from genbounds.coherence import alpha as forms
 from genbounds.coherence import null, relations, uncertainty
-from genbounds.coherence.jackknife import number_or_none
+from genbounds.numerics.restoring import number_or_none
 
 __all__ = ["CoherenceNumbers", "LayerCoherence"]
 

@@ -11,8 +11,8 @@ from genbounds.coherence.pairs.confusion import Confusion
 from genbounds.coherence.pairs.spectrum import GramSpectrum
 from genbounds.coherence.pairs.stiffness import Stiffness
 from genbounds.coherence.preconditioned_records import PreconditionedCoherence
-from genbounds.coherence.restoring import restored
 from genbounds.coherence.signal_to_noise import SignalToNoise
+from genbounds.numerics.restoring import restored
 
 if TYPE_CHECKING:
     from pandas import DataFrame

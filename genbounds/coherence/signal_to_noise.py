@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
-from genbounds.coherence.jackknife import number_or_none
 from genbounds.numerics.checks import count, finite, nonnegative
+from genbounds.numerics.restoring import number_or_none
 
 __all__ = ["LayerSignalToNoise", "SignalToNoise", "coordinate_one_step_ratio", "summarise"]
 

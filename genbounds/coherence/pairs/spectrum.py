@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.coherence.jackknife import number_or_none
 from genbounds.coherence.pairs.gram import Gram
+from genbounds.numerics.restoring import number_or_none
 
 __all__ = ["GramSpectrum", "Spectrum", "gram_spectrum"]
 

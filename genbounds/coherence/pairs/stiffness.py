@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genbounds.coherence.jackknife import Jackknifed, jackknife, number_or_none
+from genbounds.coherence.jackknife import Jackknifed, jackknife
 from genbounds.coherence.pairs.gram import Gram
+from genbounds.numerics.restoring import number_or_none
 
 __all__ = ["PairMeans", "Stiffness", "mask_mean", "stiffness"]
 

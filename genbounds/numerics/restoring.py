@@ -1,4 +1,4 @@
-"""Records read back from JSON: nested frozen dataclasses, tuples, mappings and arrays of numbers."""
+"""Records as JSON carries them, and read back: nested frozen dataclasses, tuples, mappings and arrays of numbers."""
 
 import math
 from collections.abc import Mapping
@@ -8,9 +8,25 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-__all__ = ["restored"]
+__all__ = ["number_or_none", "restored"]
 
 T = TypeVar("T")
+
+
+def number_or_none(value: float) -> float | None:
+    """Return a number as JSON carries it.
+
+    Parameters
+    ----------
+    value : float
+        Any number.
+
+    Returns
+    -------
+    float or None
+        None for NaN and infinity, which JSON does not have.
+    """
+    return float(value) if math.isfinite(value) else None
 
 
 def restored(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -19,7 +35,7 @@ def restored(kind: type[T], values: Mapping[str, Any]) -> T:
     Parameters
     ----------
     kind : type
-        A frozen dataclass of this room.
+        A frozen dataclass.
     values : mapping
         Its fields by name, through a file or not; what else is in it was derived from them. None stands for a number
         that is not defined.
@@ -36,9 +52,13 @@ def restored(kind: type[T], values: Mapping[str, Any]) -> T:
 
     Examples
     --------
-    >>> from genbounds.coherence.jackknife import Jackknifed
-    >>> restored(Jackknifed, {"value": 0.5, "standard_error": None, "level": 0.95, "low": None, "high": None})
-    Jackknifed(value=0.5, standard_error=nan, level=0.95)
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Measured:
+    ...     value: float
+    ...     standard_error: float
+    >>> restored(Measured, {"value": 0.5, "standard_error": number_or_none(math.nan), "derived": 7})
+    Measured(value=0.5, standard_error=nan)
     """
     hints = get_type_hints(kind)
     return kind(**{part.name: _value(hints[part.name], values[part.name]) for part in fields(kind)})  # type: ignore[arg-type]

@@ -74,6 +74,7 @@ from genbounds.worlds.subsamples import subsample_attack
 from genbounds.worlds.supersamples import SupersampleLearning
 from genbounds.worlds.validation import Finding, ranks, validate
 from genbounds.worlds.votes import memorised_coins_attack, vote_attack
+from genbounds.worlds.xor_clusters import XorClusters, XorSample, XorTraining
 
 __all__ = [
     "PROBLEMS",
@@ -104,6 +105,9 @@ __all__ = [
     "Problem",
     "SoftmaxHead",
     "SupersampleLearning",
+    "XorClusters",
+    "XorSample",
+    "XorTraining",
     "absolute_problem",
     "adversarial_posteriors",
     "attack",

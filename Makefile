@@ -1,5 +1,5 @@
 # make demo    install into .venv, then train, certify, verify and draw a small real example
-# make test    the whole suite, doctests included
+# make test    the whole suite, doctests included, on all cores
 # make lint    ruff, ruff format, mypy, import-linter
 # make docs    rewrite docs/theorems.md from the catalogue
 # make bench   the benchmarks; MNIST=folder adds those on MNIST's IDX files
@@ -45,7 +45,7 @@ demo: $(VENV)/.installed-digits
 	$(BIN)/genbounds demo --out demo-output
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

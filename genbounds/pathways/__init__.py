@@ -7,9 +7,18 @@ certificate. The names below load their module, and with it torch where it is ne
 from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
+    "Paths": "paths",
     "RoutedLayer": "routing",
     "Routing": "routing",
+    "cumulative_paths": "paths",
+    "distance_blocks": "distances.matrix",
+    "distance_matrix": "distances.matrix",
+    "distance_warnings": "distances.measures",
+    "distances_of_pairs": "distances.matrix",
+    "literal_strings": "paths",
     "read_routing": "routing",
+    "token_paths": "paths",
+    "top_paths": "paths",
 }
 
 __all__ = sorted(_HOME)

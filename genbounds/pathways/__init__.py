@@ -7,6 +7,9 @@ certificate. The names below load their module, and with it torch where it is ne
 from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
+    "RouterCall": "capture.routers",
+    "capture_routing": "capture.measurement",
+    "record_routing": "capture.recorder",
     "Paths": "paths",
     "RoutedLayer": "routing",
     "Routing": "routing",

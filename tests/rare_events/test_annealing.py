@@ -152,7 +152,7 @@ def test_exact_tails_are_met(name):
 @pytest.mark.slow
 def test_intervals_cover_at_any_depth():
     for loss, dimension, levels, truth in shapes().values():
-        covered, error, off_truth = coverage(loss, dimension, levels, truth, 40, leapfrog=16)
+        covered, error, off_truth = coverage(loss, dimension, levels, truth, 16, leapfrog=16)
         assert covered.mean() > 0.9
         assert (covered >= 0.8).all()
         assert (abs(off_truth.mean(0)) < error).all()

@@ -1,0 +1,1 @@
+"""Pathways along a training: correlations with accuracy, the series of checkpoints, a monitor for any loop."""

@@ -7,6 +7,16 @@ certificate. The names below load their module, and with it torch where it is ne
 from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
+    "GroupDistances": "distance_records",
+    "IndependentRouting": "nulls.load_balance",
+    "LoadBalance": "nulls.load_balance",
+    "PathwayDistance": "distance_records",
+    "ShuffledNull": "nulls.shuffled",
+    "ShuffledStatistic": "nulls.shuffled",
+    "independent_routing": "nulls.load_balance",
+    "load_balance": "nulls.load_balance",
+    "pathway_distance": "mean_distance",
+    "shuffled_null": "nulls.shuffled",
     "CoActivation": "usage.coactivation",
     "CrossLayerInformation": "usage.cross_layer",
     "DomainSpecialisation": "usage.specialisation",

@@ -123,7 +123,9 @@ def _blocks(
         yield blocks[0][0], np.sum([block for _, block in blocks], axis=0), totals
 
 
-def _upper(paths: Paths, metric: Metric, normalise: Normalisation | None) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def _upper(
+    paths: Paths, metric: Metric, normalise: Normalisation | None
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Yield blocks of rows from the diagonal on, without what is on it or below."""
     for chosen, block in distance_blocks(paths, metric=metric, normalise=normalise, upper=True):
         yield chosen, np.triu(block, 1)

@@ -46,7 +46,9 @@ LAYER_SUM = (
     "not defined: the mean over all pairs of a sum over layers is the same for every shuffle of the layers, so it says "
     "nothing about routes across layers"
 )
-LOAD_BALANCE = "not defined: the mean distance of top-1 paths is a load-balance index, the same for every shuffle of the layers"
+LOAD_BALANCE = (
+    "not defined: the mean distance of top-1 paths is a load-balance index, the same for every shuffle of the layers"
+)
 UNMOVED = "not defined: no shuffle changed it"
 NOT_DRAWN = "not asked for: no shuffles were drawn"
 NO_GROUPS = "not defined: no pair of samples is of one group"

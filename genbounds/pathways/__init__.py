@@ -51,6 +51,12 @@ _HOME: dict[str, str] = {
     "token_paths": "paths",
     "top_paths": "paths",
     "vocabulary_specialisation": "usage.vocabulary",
+    "GrokkingMeasures": "grokking.measures",
+    "Mixture": "grokking.mixture",
+    "ModularAddition": "grokking.modular",
+    "grokking_measures": "grokking.measures",
+    "modular_addition": "grokking.modular",
+    "train_mixture": "grokking.training",
 }
 
 __all__ = sorted(_HOME)

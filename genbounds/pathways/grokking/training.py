@@ -113,10 +113,12 @@ def _moment(step: int, model: Mixture, task: ModularAddition) -> Moment:
     losses = F.cross_entropy(logits, task.sums, reduction="none")
     right = (logits.argmax(-1) == task.sums).double()
     squares = sum(float(value.double().square().sum()) for value in model.parameters())
-    sides = (task.trained, ~task.trained)
+    seen, unseen = task.trained, ~task.trained
     return Moment(
-        step,
-        *(float(losses[side].mean()) for side in sides),
-        *(float(right[side].mean()) for side in sides),
-        math.sqrt(squares),
+        step=step,
+        train_loss=float(losses[seen].mean()),
+        test_loss=float(losses[unseen].mean()),
+        train_accuracy=float(right[seen].mean()),
+        test_accuracy=float(right[unseen].mean()),
+        weight_norm=math.sqrt(squares),
     )

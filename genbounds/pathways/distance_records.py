@@ -35,8 +35,8 @@ class GroupDistances:
     standard_error : float
         Of `r_squared`, over samples with their labels; to first order. NaN where it is not defined.
     p_value : float
-        ``(1 + #{permutations of the labels with an R^2 at least as large}) / (1 + permutations)``, exact for labels that
-        are exchangeable ([PhipsonSmyth2010]_). NaN without permutations.
+        ``(1 + #{permutations of the labels with an R^2 at least as large}) / (1 + permutations)``, exact for labels
+        that are exchangeable ([PhipsonSmyth2010]_). NaN without permutations.
     permutations : int
         How many were drawn.
     """
@@ -201,7 +201,8 @@ class PathwayDistance:
         lines = [
             f"pathway distance ({name}) of {self.n:,} samples, {self.pairs:,} pairs; paths: {self.rule}",
             f"  mean {self.mean:.5g} [{low:.5g}, {high:.5g}]   path length {self.mean_length:.4g}",
-            f"  random lists {self.random_mean:.5g} (ratio {self.ratio:.4g})   load balance, top 1 {self.load_balance:.5g}",
+            f"  random lists {self.random_mean:.5g} (ratio {self.ratio:.4g})   "
+            f"load balance, top 1 {self.load_balance:.5g}",
         ]
         for label in ("mean", "variance", "within"):
             part = getattr(self.shuffled, label)

@@ -51,9 +51,9 @@ def pathway_distance(
 
     The level of the mean is mostly that of the paths' lengths and of how evenly experts are used: read it beside
     `PathwayDistance.ratio` and `PathwayDistance.load_balance`. Whether related inputs share routes is in
-    `GroupDistances.r_squared` and its p-value; whether samples keep together from layer to layer is in the variance over
-    pairs beside that of shuffled layers. The mean of a sum over layers is the same for every shuffle of layers, and the
-    record says so in place of a z-score (`genbounds.pathways.nulls.shuffled` has the proof).
+    `GroupDistances.r_squared` and its p-value; whether samples keep together from layer to layer is in the variance
+    over pairs beside that of shuffled layers. The mean of a sum over layers is the same for every shuffle of layers,
+    and the record says so in place of a z-score (`genbounds.pathways.nulls.shuffled` has the proof).
 
     Parameters
     ----------
@@ -89,11 +89,9 @@ def pathway_distance(
     ImportError
         If the metric needs rapidfuzz: the extra ``pathways``.
 
-    Notes
-    -----
-    The interval takes samples for independent draws, and is normal: standard errors come from the exact variance of a mean
-    over these pairs (`genbounds.pathways.nulls.pair_sums`). Where each sample is equally far from all others on average, as
-    for uniform independent top-1 routing, its law is not normal in the limit.
+    Notes ----- The interval takes samples for independent draws, and is normal: standard errors come from the exact
+    variance of a mean over these pairs (`genbounds.pathways.nulls.pair_sums`). Where each sample is equally far from
+    all others on average, as for uniform independent top-1 routing, its law is not normal in the limit.
 
     Examples
     --------
@@ -152,8 +150,8 @@ def _codes(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     sizes = np.bincount(codes)
     if len(sizes) < 2 or sizes.max() < 2:
         raise ValueError(
-            f"groups must be at least two, one of them with two samples, got {len(sizes)} for {n} samples. Take coarser "
-            "or finer labels, or none."
+            f"groups must be at least two, one of them with two samples, got {len(sizes)} for {n} samples. "
+            "Take coarser or finer labels, or none."
         )
     return codes
 
@@ -208,7 +206,7 @@ def _few(n: int, shuffles: int, movable: float) -> tuple[str, ...]:
     """Say where intervals and shuffles are worth little."""
     found = []
     if n < _FEW:
-        found.append(f"Intervals over {n} samples are too short: they are normal, and count on many samples.")
+        found.append(f"{n} samples are few for an interval that is normal in the limit only.")
     if shuffles and movable < _MOVABLE:
         found.append(
             f"Shuffled layers move {movable:.0%} of the lists only: the others share their length with no sample, and "

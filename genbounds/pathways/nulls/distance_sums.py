@@ -1,4 +1,4 @@
-"""Distances of pairs turned into sums, with labels as they are and permuted: by blocks, for given pairs, or by counting.
+"""Distances of pairs turned into sums, with labels as they are and permuted: by blocks, for given pairs, by counting.
 
 Three ways to the same numbers, none of which holds the matrix of distances: memory is linear in the samples. By blocks,
 each row of distances is summed over the members of each group, for all permutations at once, as a product with a sparse
@@ -103,7 +103,7 @@ def summed_blocks(
         layer_sums += of_layers  # of the whole, where it is no sum of layers
     groups = np.bincount(codes)
     return SummedDistances(
-        PairSums(np.full(n, n - 1.0), rows, square, groups[codes] - 1.0, same_rows, same_square),
+        PairSums(np.full(n, n - 1.0), rows, square, (groups[codes] - 1).astype(np.float64), same_rows, same_square),
         _means(within, np.full(len(within), groups @ (groups - 1) // 2)),
         tuple((layer_sums / (n * (n - 1) // 2)).tolist()) if _adds_up(metric, normalise) else None,
     )
@@ -116,7 +116,7 @@ def _adds_up(metric: Metric, normalise: Normalisation | None) -> bool:
 def _blocks(
     paths: Paths, metric: Metric, normalise: Normalisation | None
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield rows of distances to the same and later samples, each pair once and 0 elsewhere, and totals of the layers."""
+    """Yield rows of distances to later samples, each pair once and 0 elsewhere, and totals of the layers."""
     parts = _layers(paths) if _adds_up(metric, normalise) else [paths]
     for blocks in zip(*(_upper(part, metric, normalise) for part in parts), strict=True):
         totals = np.array([block.sum() for _, block in blocks])
@@ -192,7 +192,7 @@ def summed_pairs(
         distances, by_layer = distances_of_pairs(paths, one, two, metric=metric, normalise=normalise), None
 
     def at_samples(weights: NDArray[Any]) -> NDArray[np.float64]:
-        return np.bincount(one, weights, n) + np.bincount(two, weights, n)
+        return np.asarray(np.bincount(one, weights, n) + np.bincount(two, weights, n), dtype=np.float64)
 
     same = codes[one] == codes[two]
     sums = PairSums(
@@ -243,7 +243,14 @@ def summed_counts(paths: Paths, codes: Integers, permuted: Integers) -> SummedDi
     same_square = layers**2 * same_pairs - 2 * layers * np.trace(inside) + inside.sum()
     within = [_sum_within(first, labels, paths.experts) for labels in permuted]
     return SummedDistances(
-        PairSums(np.full(n, n - 1.0), rows, float(square), groups[codes] - 1.0, same_rows, float(same_square)),
+        PairSums(
+            np.full(n, n - 1.0),
+            rows,
+            float(square),
+            (groups[codes] - 1).astype(np.float64),
+            same_rows,
+            float(same_square),
+        ),
         _means(np.array(within, dtype=np.float64), np.full(len(permuted), same_pairs)),
         tuple(((pairs - np.diag(agreeing)) / pairs).tolist()),
     )

@@ -1,20 +1,21 @@
 r"""Paths of one expert in each layer: their mean distance says how evenly experts are used, and nothing else.
 
-Two such paths are at the distance ``D(i, j) = sum_l 1[x_l(i) != x_l(j)]``, where ``x_l(i)`` is the expert of sample i in
-layer l. (Symbols of different layers differ, so Levenshtein's distance is Hamming's: a symbol can only be matched at its
-own place.) With ``n_lk`` samples at expert k of layer l, counting the pairs that agree gives
+Two such paths are at the distance ``D(i, j) = sum_l 1[x_l(i) != x_l(j)]``, where ``x_l(i)`` is the expert of sample i
+in layer l. (Symbols of different layers differ, so Levenshtein's distance is Hamming's: a symbol can only be matched at
+its own place.) With ``n_lk`` samples at expert k of layer l, counting the pairs that agree gives
 
     ``mean_{i < j} D(i, j) = sum_l [1 - sum_k n_lk (n_lk - 1) / (n (n - 1))]``            (the load-balance identity).
 
-Only the numbers ``n_lk`` stand on the right. So the mean over all pairs is the same for every way of matching the samples
-of one layer with those of the next: which samples share a route is not in it. What does depend on it is the **variance
-over pairs**. With ``p_l`` the share of pairs that differ in layer l and ``p_lm`` of those that differ in both,
+Only the numbers ``n_lk`` stand on the right. So the mean over all pairs is the same for every way of matching the
+samples of one layer with those of the next: which samples share a route is not in it. What does depend on it is the
+**variance over pairs**. With ``p_l`` the share of pairs that differ in layer l and ``p_lm`` of those that differ in
+both,
 
     ``Var D = sum_l p_l (1 - p_l) + 2 sum_{l < m} (p_lm - p_l p_m)``,
 
 and if the samples of each layer are shuffled independently, the second sum is 0 on average over the n! shuffles of each
-layer, exactly: a pair of places in one layer then meets every pair of places in the other equally often. A variance above
-the first sum says that pairs that share an expert in one layer tend to share those of others.
+layer, exactly: a pair of places in one layer then meets every pair of places in the other equally often. A variance
+above the first sum says that pairs that share an expert in one layer tend to share those of others.
 """
 
 import math

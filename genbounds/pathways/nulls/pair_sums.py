@@ -6,32 +6,32 @@ and ``zeta_2 = Var h(X, Y)``. Two pairs with one sample in common have covarianc
 
     ``Var mean h = [M zeta_2 + A zeta_1] / M^2``,       ``A = sum_i d_i (d_i - 1)``,
 
-which is ``[4 (n - 2) zeta_1 + 2 zeta_2] / (n (n - 1))`` for all pairs. With ``R_i`` the sum of h over the pairs at sample i,
-``Q = sum h^2`` and ``T = sum h``, the averages of ``h h'`` over equal pairs, over pairs of pairs with one sample in common
-and over those with none are
+which is ``[4 (n - 2) zeta_1 + 2 zeta_2] / (n (n - 1))`` for all pairs. With ``R_i`` the sum of h over the pairs at
+sample i, ``Q = sum h^2`` and ``T = sum h``, the averages of ``h h'`` over equal pairs, over pairs of pairs with one
+sample in common and over those with none are
 
     ``P_2 = Q / M``,   ``P_1 = (sum_i R_i^2 - 2 Q) / A``,   ``P_0 = (T^2 - Q - sum_i R_i^2 + 2 Q) / (M^2 - M - A)``,
 
-with expectations ``E h^2``, ``zeta_1 + (E h)^2`` and ``(E h)^2``. So ``zeta_2 = P_2 - P_0`` and ``zeta_1 = P_1 - P_0`` are
-estimated without bias, by one formula for all pairs and for drawn ones. Here h is taken minus its mean first, against
-cancellation, which for all pairs changes nothing and for drawn ones what is of smaller order. The estimate of ``zeta_1`` is
-held in ``[0, zeta_2 / 2]``, where the true one must be.
+with expectations ``E h^2``, ``zeta_1 + (E h)^2`` and ``(E h)^2``. So ``zeta_2 = P_2 - P_0`` and ``zeta_1 = P_1 - P_0``
+are estimated without bias, by one formula for all pairs and for drawn ones. Here h is taken minus its mean first,
+against cancellation, which for all pairs changes nothing and for drawn ones what is of smaller order. The estimate of
+``zeta_1`` is held in ``[0, zeta_2 / 2]``, where the true one must be.
 
-**Why not a bootstrap.** Pairs share samples. A bootstrap *over pairs* takes A for 0 and is too short by a factor of order
-``sqrt n``. One *over samples*, with weights ``w_i w_j``, has the variance ``sum R_i^2 + Q = A zeta_1 + 3 M zeta_2`` on
-average (for h minus its mean, over ``M^2``): right where ``A zeta_1`` is the larger part, as for all pairs of many samples,
-and up to ``sqrt 3`` too long where pairs are few. The formula above has neither fault, and no draws.
+**Why not a bootstrap.** Pairs share samples. A bootstrap *over pairs* takes A for 0 and is too short by a factor of
+order ``sqrt n``. One *over samples*, with weights ``w_i w_j``, has the variance ``sum R_i^2 + Q = A zeta_1 + 3 M
+zeta_2`` on average (for h minus its mean, over ``M^2``): right where ``A zeta_1`` is the larger part, as for all pairs
+of many samples, and up to ``sqrt 3`` too long where pairs are few. The formula above has neither fault, and no draws.
 
-**Groups.** With s = 1 for pairs of the same group, ``w`` their share, ``D_within`` and ``D_between`` the means of distances
-over pairs of one and of two groups,
+**Groups.** With s = 1 for pairs of the same group, ``w`` their share, ``D_within`` and ``D_between`` the means of
+distances over pairs of one and of two groups,
 
     ``D = w D_within + (1 - w) D_between``  exactly,        ``R^2 = 1 - D_within / D``.
 
-All pairs within groups weigh the same, so large groups weigh by the square of their size. For labels that are permuted at
-random each pair is within equally often: over all permutations ``R^2`` of all pairs is 0 on average, exactly. PERMANOVA's
-([Anderson2001]_) takes squared distances and weighs a pair by one over the size of its group; its average over permutations
-is ``(G - 1) / (n - 1)`` for G groups. The standard error of ``R^2`` takes samples *with their labels* for independent draws,
-and is that of its linear part, the mean over pairs of
+All pairs within groups weigh the same, so large groups weigh by the square of their size. For labels that are permuted
+at random each pair is within equally often: over all permutations ``R^2`` of all pairs is 0 on average, exactly.
+PERMANOVA's ([Anderson2001]_) takes squared distances and weighs a pair by one over the size of its group; its average
+over permutations is ``(G - 1) / (n - 1)`` for G groups. The standard error of ``R^2`` takes samples *with their labels*
+for independent draws, and is that of its linear part, the mean over pairs of
 
     ``-s (h - D_within) / (w D) + D_within h / D^2``.
 """

@@ -2,8 +2,8 @@ r"""Lists of experts drawn at random, of the same lengths and from experts as po
 
 The level of an edit distance is mostly the length of the lists. What it would be for routes without structure is a
 question for a model of such routes: every list is drawn by itself, expert after expert without replacement, with
-probabilities proportional to weights of the layer (the law of Plackett and Luce, [Plackett1975]_), and keeps its length. The
-weights are those of maximum likelihood for the lists at hand, by the iteration of [Hunter2004]_,
+probabilities proportional to weights of the layer (the law of Plackett and Luce, [Plackett1975]_), and keeps its
+length. The weights are those of maximum likelihood for the lists at hand, by the iteration of [Hunter2004]_,
 
     ``w_k <- #{lists with k} / sum_{draws at which k was still there} 1 / (sum of the weights still there)``.
 

@@ -1,25 +1,29 @@
 r"""Shuffled layers: what of a distance comes from samples that keep together from layer to layer.
 
-In each layer by itself, the lists of experts are exchanged at random among the samples whose lists have the same length in
-that layer. The hypothesis under which shuffled paths are as likely as the observed ones, so that p-values are exact, is:
-*given all lengths, the lists of a layer are exchangeable among samples with lists of one length there, independently of the
-other layers and of the groups.* Lengths are kept because they set the level of an edit distance, and samples with long lists
-in one layer have long ones in others: a shuffle across lengths would take that for structure of routes. A sample whose
-length nobody shares does not move in that layer; `ShuffledNull.movable` is the share that can.
+In each layer by itself, the lists of experts are exchanged at random among the samples whose lists have the same length
+in that layer. The hypothesis under which shuffled paths are as likely as the observed ones, so that p-values are exact,
+is: *given all lengths, the lists of a layer are exchangeable among samples with lists of one length there,
+independently of the other layers and of the groups.* Lengths are kept because they set the level of an edit distance,
+and samples with long lists in one layer have long ones in others: a shuffle across lengths would take that for
+structure of routes. A sample whose length nobody shares does not move in that layer; `ShuffledNull.movable` is the
+share that can.
 
-**The mean of a layer sum does not move.** For ``D(i, j) = sum_l D_l(x_l(i), x_l(j))``, the mean of D_l over all pairs is a
-function of the multiset of the lists of layer l. A permutation of samples in layer l permutes the pairs among themselves and
-leaves that multiset as it is. So the mean over all pairs of the layer sum is the same for every shuffle, stratified or not,
-for every rule by which paths were made (for top-1 paths it is a load-balance index, see `genbounds.pathways.nulls.load_balance`).
-Its z-score would be 0/0: it is refused with that reason, and never reported as 0. What does move:
+**The mean of a layer sum does not move.** For ``D(i, j) = sum_l D_l(x_l(i), x_l(j))``, the mean of D_l over all pairs
+is a function of the multiset of the lists of layer l. A permutation of samples in layer l permutes the pairs among
+themselves and leaves that multiset as it is. So the mean over all pairs of the layer sum is the same for every shuffle,
+stratified or not, for every rule by which paths were made (for top-1 paths it is a load-balance index, see
+`genbounds.pathways.nulls.load_balance`). Its z-score would be 0/0: it is refused with that reason, and never reported
+as 0. What does move:
 
-* the mean of a distance that is no sum over layers (the edit distance of concatenated lists, Jaccard's, normalised ones);
-* the **variance over pairs**: shuffles put ``sum_l Var D_l`` in place of ``Var D`` on average, exactly so for one stratum, so
-  a large one says that pairs close in one layer are close in others;
+* the mean of a distance that is no sum over layers (the edit distance of concatenated lists, Jaccard's, normalised
+  ones);
+* the **variance over pairs**: shuffles put ``sum_l Var D_l`` in place of ``Var D`` on average, exactly so for one
+  stratum, so a large one says that pairs close in one layer are close in others;
 * the mean **within groups**: small, if samples of a group share lists in some layers.
 
-Structure across layers without any link to groups makes the mean within groups vary more than shuffles show, so a large z
-there is evidence against the whole hypothesis, not for the groups; for the groups the permutation of labels is the test.
+Structure across layers without any link to groups makes the mean within groups vary more than shuffles show, so a large
+z there is evidence against the whole hypothesis, not for the groups; for the groups the permutation of labels is the
+test.
 """
 
 import math
@@ -65,8 +69,8 @@ class ShuffledStatistic:
     null_mean, null_sd : float
         Mean and standard deviation over shuffles; NaN where it is not defined.
     p_value : float
-        Two-sided, twice the smaller of ``(1 + #{shuffles at least as large}) / (1 + shuffles)`` and its mirror, at most 1:
-        a p-value for any number of shuffles ([PhipsonSmyth2010]_). NaN where it is not defined.
+        Two-sided, twice the smaller of ``(1 + #{shuffles at least as large}) / (1 + shuffles)`` and its mirror, at most
+        1: a p-value for any number of shuffles ([PhipsonSmyth2010]_). NaN where it is not defined.
     reason : str
         Why it is not defined, if it is not.
     """
@@ -189,14 +193,12 @@ def shuffled_null(
     observed = statistics(paths)
     found = np.array([statistics(shuffled_paths(paths, generator)) for _ in range(shuffles)]).reshape(-1, 3)
     reasons = [_unmoved_mean(paths, metric, normalise), "", "" if len(inside[0]) else NO_GROUPS]
-    parts = [_compared(*part) for part in zip(observed, found.T, reasons, strict=True)]
-    sizes = [len(paths) * (len(paths) - 1) // 2, int((np.bincount(codes) * (np.bincount(codes) - 1)).sum()) // 2]
-    return ShuffledNull(
-        *parts,
-        movable_share(paths),
-        shuffles,
-        *(sizes if counted else [len(anywhere[0]), len(inside[0])]),
-    )
+    mean, variance, within = (_compared(*part) for part in zip(observed, found.T, reasons, strict=True))
+    groups = np.bincount(codes)
+    measured, close = len(anywhere[0]), len(inside[0])
+    if counted:
+        measured, close = len(paths) * (len(paths) - 1) // 2, int(groups @ (groups - 1)) // 2
+    return ShuffledNull(mean, variance, within, movable_share(paths), shuffles, measured, close)
 
 
 def _unmoved_mean(paths: Paths, metric: Metric, normalise: Normalisation | None) -> str:

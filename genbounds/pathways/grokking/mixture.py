@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count
@@ -183,7 +184,7 @@ class Mixture(nn.Module):
         Tensor, shape (N, width)
             Which the blocks of experts go on with.
         """
-        x = self.embedding[pairs] + self.positions
+        x = F.embedding(pairs, self.embedding) + self.positions
         last = x[:, 1]
         query = (last @ self.query).unflatten(-1, (self.heads, -1))
         key, value = ((x @ part).unflatten(-1, (self.heads, -1)) for part in (self.key, self.value))

@@ -75,13 +75,13 @@ def semidefinite(kernel: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.flo
     asymmetry = float(np.abs(matrix - matrix.T).max())
     if asymmetry > _ROUNDING * float(np.abs(matrix).max()):
         raise ValueError(
-            f"kernel must be symmetric, got entries that differ by {asymmetry:.3g} from their mirror images. Average it "
-            "with its transpose."
+            f"kernel must be symmetric, got entries that differ by {asymmetry:.3g} from their mirror images. Average "
+            "it with its transpose."
         )
     values, vectors = np.linalg.eigh(matrix)
     if values[0] < -_ROUNDING * np.abs(values).max():
         raise ValueError(
-            f"kernel must be positive semidefinite, got the eigenvalue {values[0]:.3g} beside {values[-1]:.3g}. Compute "
-            "it in float64."
+            f"kernel must be positive semidefinite, got the eigenvalue {values[0]:.3g} beside {values[-1]:.3g}. "
+            "Compute it in float64."
         )
     return np.maximum(values, 0.0), vectors

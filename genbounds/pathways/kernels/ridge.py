@@ -15,9 +15,10 @@ s / (s + lambda) <= 1, Tr S in place of Tr S^2 gives an upper end.
 
 at a *new* input x. C_1 and C_2 are not given, its proof replaces the new input by the average over the training
 inputs, and the noisy y stands where f* belongs. No number follows from it. Nor can any C_1 and C_2 make it true for all
-routings and ridges: let x be uniform on K inputs of norm 1, each of which has an expert of its own, sigma = 0 and f* = 1.
-Then H = I, so that the right side is C_1 lambda^2 / (1 + lambda)^2, as small as one likes. But Theta(x, x') = 0 for x
-that is not among the n < K training inputs: F(x) = 0 there, and the left side is at least 1 - n / K.
+routings and ridges. Let x be uniform on K inputs, each routed to an expert of its own, with kernels K_j(x, x) = 1,
+sigma = 0 and f* = 1. Then H has a block of ones for each input that was drawn, and the right side is at most
+C_1 lambda^2 / (1 + lambda)^2, as small as one likes. But Theta(x, x') = 0 for x that is not among the n < K training
+inputs: F(x) = 0 there, and the left side is at least 1 - n / K.
 """
 
 from dataclasses import dataclass
@@ -135,9 +136,9 @@ class PublishedBound:
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ValueError(
-            "the published bound must not be made a number, got a form with unspecified constants C_1 and C_2. Its proof "
-            "puts training inputs where new ones belong, and its bias takes noisy labels for the target. Read its terms, "
-            "or take fixed_design_risk, which is exact at the training inputs."
+            "the published bound must not be made a number, got a form with unspecified constants C_1 and C_2. Its "
+            "proof puts training inputs where new ones belong, and its bias takes noisy labels for the target. Read "
+            "its terms, or take fixed_design_risk, which is exact at the training inputs."
         )
 
     __float__ = __int__ = __complex__ = __round__ = __array__ = _refuse

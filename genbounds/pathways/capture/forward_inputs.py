@@ -101,7 +101,7 @@ def read_inputs(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, A
         rows=len(inputs),
         columns=columns,
         ids=inputs if integers else None,
-        kept=None if mask is None or columns is None else mask[:, mask.shape[1] - columns :] != 0,
+        kept=None if mask is None or columns is None else mask.narrow(1, mask.shape[1] - columns, columns) != 0,
         cache=cache,
         past=_length(cache),
     )

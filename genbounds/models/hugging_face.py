@@ -22,6 +22,7 @@ __all__ = [
     "causal_language_model",
     "folder_sha256",
     "load_folder",
+    "load_tokenizer",
     "text_classifier",
     "tokenise",
     "vocabulary_sha256",
@@ -79,7 +80,7 @@ def load_folder(
         If there is no model in the folder, or it lacks weights, which would be drawn at random.
     """
     transformers, folder = _transformers(), _require_folder(folder)
-    tokenizer = _tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     logging = transformers.utils.logging
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -102,7 +103,27 @@ def load_folder(
     return tokenizer, model.to(device).eval()
 
 
-def _tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: str | Path) -> Any:
+    """Read a tokenizer from a folder on this machine.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What ``save_pretrained`` wrote, with the tokenizer.
+
+    Returns
+    -------
+    PreTrainedTokenizerBase
+        Padding on the right; by its end token if it has none for padding.
+
+    Raises
+    ------
+    ImportError
+        If transformers is not installed.
+    ValueError
+        If there is no model in the folder, or the tokenizer has neither a padding nor an end token.
+    """
+    folder = _require_folder(folder)
     tokenizer = _transformers().AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="right")
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
@@ -348,7 +369,7 @@ def tokenise(
     DataError
         If there are no texts, the numbers differ, or the length is out of range.
     """
-    tokenizer = _tokenizer(_require_folder(folder))
+    tokenizer = load_tokenizer(folder)
     if not texts or len(texts) != len(labels):
         raise DataError(f"texts must be as many as labels, got {len(texts)} and {len(labels)}. Check the source.")
     added = tokenizer.num_special_tokens_to_add()

@@ -78,8 +78,8 @@ def test_a_block_by_one_token_and_executed_expert_after_the_other():
     wanted = x.clone()
     for token in range(11):
         for weight, expert in zip(weights[token], indices[token], strict=True):
-            hidden = (x[token] @ block.widened[expert]).clamp(min=0)
-            wanted[token] += weight * (hidden @ block.narrowed[expert])
+            hidden = (x[token] @ block.experts.widened[expert]).clamp(min=0)
+            wanted[token] += weight * (hidden @ block.experts.narrowed[expert])
     torch.testing.assert_close(output, wanted)
     shares = torch.bincount(indices.flatten(), minlength=4).double() / 22
     torch.testing.assert_close(balance, 4 * (shares * logits.softmax(-1).mean(0)).sum())

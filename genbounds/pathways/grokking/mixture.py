@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from genbounds.models.randomness import stream
 from genbounds.numerics.checks import count
 
-__all__ = ["ExpertBlock", "Mixture", "Routed", "Router"]
+__all__ = ["ExpertBlock", "Experts", "Mixture", "Routed", "Router"]
 
 
 class Routed(NamedTuple):
@@ -61,29 +61,63 @@ class Router(nn.Module):
         return Routed(logits, weights / weights.sum(-1, keepdim=True), indices)
 
 
-class ExpertBlock(nn.Module):
-    """Experts of two layers with ReLU between them, summed with their router's weights and added to the input.
+class Experts(nn.Module):
+    """Experts of two layers with ReLU between them, summed with weights.
 
     Parameters
     ----------
     width : int
         Numbers in a token, d; also of the hidden layer of each expert.
-    experts, executed : int
-        Number of experts, and of those executed for a token.
+    experts : int
+        Number of experts, K.
 
     Attributes
     ----------
-    router : Router
-        Chooses the experts.
-    widened, narrowed : Parameter, shape (experts, d, d)
+    widened, narrowed : Parameter, shape (K, d, d)
         The two layers of each expert, inputs first.
+    """
+
+    def __init__(self, width: int, experts: int) -> None:
+        super().__init__()
+        self.widened = nn.Parameter(torch.empty(experts, width, width))
+        self.narrowed = nn.Parameter(torch.empty(experts, width, width))
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Apply all experts.
+
+        All are computed though most weigh nothing: for so few and small ones this is faster than gathering rows.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, d)
+            Tokens.
+        weights : Tensor, shape (N, K)
+            Of each expert for each token; 0 for those that are not executed.
+
+        Returns
+        -------
+        Tensor, shape (N, d)
+            The weighted sums.
+        """
+        hidden = torch.matmul(x, self.widened).relu()
+        return torch.matmul(hidden * weights.T.unsqueeze(-1), self.narrowed).sum(0)
+
+
+class ExpertBlock(nn.Module):
+    """A router and its experts, whose output is added to the input.
+
+    Parameters
+    ----------
+    width : int
+        Numbers in a token, d.
+    experts, executed : int
+        Number of experts, and of those executed for a token.
     """
 
     def __init__(self, width: int, experts: int, executed: int) -> None:
         super().__init__()
         self.router = Router(width, experts, executed)
-        self.widened = nn.Parameter(torch.empty(experts, width, width))
-        self.narrowed = nn.Parameter(torch.empty(experts, width, width))
+        self.experts = Experts(width, experts)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the block.
@@ -102,12 +136,10 @@ class ExpertBlock(nn.Module):
             gates: 1 where all experts are used alike.
         """
         logits, weights, indices = self.router(x)
-        # All experts are computed and most weigh nothing: for so few and small ones faster than gathering rows.
-        own = torch.zeros_like(logits).scatter(1, indices, weights)
-        hidden = torch.matmul(x, self.widened).relu()
-        output = torch.matmul(hidden * own.T.unsqueeze(-1), self.narrowed).sum(0)
-        shares = torch.zeros_like(logits).scatter(1, indices, 1 / indices.shape[1]).mean(0)
-        return x + output, len(shares) * (shares * logits.softmax(-1).mean(0)).sum()
+        nothing = torch.zeros_like(logits)
+        shares = nothing.scatter(1, indices, 1 / indices.shape[1]).mean(0)
+        balance = len(shares) * (shares * logits.softmax(-1).mean(0)).sum()
+        return x + self.experts(x, nothing.scatter(1, indices, weights)), balance
 
 
 class Mixture(nn.Module):
@@ -185,7 +217,7 @@ class Mixture(nn.Module):
             Which the blocks of experts go on with.
         """
         x = F.embedding(pairs, self.embedding) + self.positions
-        last = x[:, 1]
+        last = x.select(1, 1)
         query = (last @ self.query).unflatten(-1, (self.heads, -1))
         key, value = ((x @ part).unflatten(-1, (self.heads, -1)) for part in (self.key, self.value))
         scores = torch.einsum("nhd,nthd->nht", query, key) * query.shape[-1] ** -0.5

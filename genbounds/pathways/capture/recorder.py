@@ -242,7 +242,7 @@ class RoutingRecorder:
         length = kept.sum(dim=1, keepdim=True)
         wanted = torch.tensor(self.positions, device=device)
         absolute = torch.where(wanted >= 0, wanted, length + wanted)
-        return kept & (place[:, :, None] == absolute[:, None, :]).any(dim=2)
+        return kept & (place.unsqueeze(2) == absolute.unsqueeze(1)).any(dim=2)
 
     def _end(self, *_: Any) -> None:
         self._inside = False

@@ -60,7 +60,7 @@ def gates_of(logits: Tensor, gate: Gate, counted: Tensor | None) -> tuple[Tensor
         return scores / scores.sum(dim=1, keepdim=True), torch.zeros((), dtype=torch.bool, device=logits.device)
     sums = logits.sum(dim=1, keepdim=True)
     low, high = logits.aminmax(dim=1)
-    rows = (low >= 0) & (high <= 1) & ((sums[:, 0] - 1).abs() <= _SUM)
+    rows = (low >= 0) & (high <= 1) & ((sums.squeeze(1) - 1).abs() <= _SUM)
     probabilities = (rows if counted is None else rows | ~counted).all()
     if gate == "probabilities":
         return logits / sums, probabilities
@@ -96,14 +96,14 @@ def reduce_call(call: RouterCall, gate: Gate, counted: Tensor | None, rows: int)
     chosen = gates.gather(1, place)
     # An expert with the gate of an executed one that was not executed itself.
     others = gates.masked_fill(executed > 0, -1.0)
-    tied = ((others[:, None, :] == chosen[:, :, None]) & taken[:, :, None]).flatten(1).any(dim=1)
+    tied = ((others.unsqueeze(1) == chosen.unsqueeze(2)) & taken.unsqueeze(2)).flatten(1).any(dim=1)
     strange = ~(call.logits.isfinite().all(dim=1) & call.weights.isfinite().all(dim=1) & gates.isfinite().all(dim=1))
     columns = [torch.special.entr(gates).sum(dim=1), tied, strange, (executed > 1).any(dim=1)]
     table = torch.cat([gates, executed, torch.stack([column.to(gates.dtype) for column in columns], dim=1)], dim=1)
     if flat is not None:
-        table = table.masked_fill(~flat[:, None], 0.0)  # not a product: padding may hold NaN
+        table = table.masked_fill(~flat.unsqueeze(1), 0.0)  # not a product: padding may hold NaN
     experts = gates.shape[1]
-    counts = table[:, experts : 2 * experts].float()
+    counts = table.narrow(1, experts, experts).float()
     with torch.autocast(counts.device.type, enabled=False):
         pairs = (counts.T @ counts).double()  # zeros and ones: exact below 2^24 tokens
     return Reduced(table.reshape(rows, -1, table.shape[1]).sum(dim=1, dtype=torch.float64), pairs, probabilities), gates

@@ -104,7 +104,8 @@ def entropy(
     left = totals.sum() - np.bincount(owner, inside, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         left_out = np.log(left) - terms / left
-    return float(np.log(totals.sum()) - whole.sum() / totals.sum()), left_out
+    shares = totals / totals.sum()
+    return float(-xlogy(shares, shares).sum()) + 0.0, left_out  # no negative zero
 
 
 def without_bias(value: float, left_out: Floats) -> float:

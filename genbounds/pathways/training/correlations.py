@@ -3,7 +3,7 @@ r"""Correlations along one training, with what they are worth: points in time ar
 **Why no p-value.** Whatever rises during a training correlates with whatever else rises. The usual p-value takes the
 checkpoints for independent pairs; of two independent random walks over 30 checkpoints it calls about three in four
 correlated at 5 %. Shifting one series around a circle does not help: n checkpoints have n shifts, so that no p-value
-would be below 1/n, and a training is not stationary, which the argument needs. So what is given beside a correlation is:
+would be below 1/n, and a training is not stationary, which the argument needs. Beside a correlation there is:
 
 **Autocorrelation at lag one**, ``r_1 = sum (x_t - m)(x_(t+1) - m) / sum (x_t - m)^2``, of both series. For few
 checkpoints it is too small: a straight line of n points has (n - 3)/n, white noise has -1/n on average. To first order
@@ -47,8 +47,8 @@ CAVEATS = (
     "together correlate, as the number of steps would.",
     "The effective number of checkpoints is an estimate from the same few points; where it is far below the number of "
     "checkpoints, the correlation rests on about that many things seen.",
-    "The partial correlation takes out what is linear in its covariates, no more; the correlation of changes is what is "
-    "left without a common direction.",
+    "The partial correlation takes out what is linear in its covariates, no more; the correlation of changes is what "
+    "is left without a common direction.",
 )
 #: A spread below this part of the largest value is rounding.
 _ROUNDING = 1e-12

@@ -75,6 +75,6 @@ def test_unseen_paths_are_made_up_for_where_draws_are_independent():
     plug_in = [-(c[c > 0] / 200 * np.log(c[c > 0] / 200)).sum() for c in counts]
     estimates = [chao_shen_entropy(c) for c in counts]
     assert truth - np.mean(plug_in) > 0.3
-    assert abs(np.mean(estimates) - truth) < 0.1 < 0.3 * (truth - np.mean(plug_in)) + 0.05
+    assert abs(np.mean(estimates) - truth) < 0.1
     with pytest.raises(ValueError, match="counts must be above 0 somewhere"):
         chao_shen_entropy([0, 0])

@@ -65,7 +65,7 @@ def test_the_threshold_is_the_smallest_that_is_enough(seed, checkpoints, n, step
         return
     assert threshold_for_share(losses, (0.2, 1.0), step=step) == enough[0]
     if share(enough[0]) > 0.25:
-        with pytest.raises(ValueError, match="share must be reachable, got 0.2 to 0.25"):
+        with pytest.raises(ValueError, match=r"share must be reachable, got 0\.2 to 0\.25"):
             threshold_for_share(losses, step=step)
 
 

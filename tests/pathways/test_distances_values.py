@@ -72,6 +72,16 @@ def test_blocks_pairs_threads_and_two_sets_agree(random_paths, metric):
     assert len(distances_of_pairs(paths, [], [], metric=metric)) == 0
 
 
+def test_sets_of_paths_may_follow_different_rules(random_paths):
+    short, long = random_paths(1, 6, (4, 5), 1), random_paths(2, 6, (4, 5), 4)
+    both = [
+        [[k for k in row if k >= 0] for row in sample] for each in (short, long) for sample in each.symbols.tolist()
+    ]
+    wanted = np.array([[sum(map(levenshtein, one, two)) for two in both[6:]] for one in both[:6]])
+    assert (distance_matrix(short, long) == wanted).all()
+    assert (distance_matrix(long, short) == wanted.T).all()
+
+
 def test_hamming_counts_places(random_paths):
     paths = random_paths(7, 20, (6, 8), 3, shortest=3)
     places = (paths.symbols[:, None] != paths.symbols[None]).sum(axis=(2, 3))

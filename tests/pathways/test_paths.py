@@ -52,12 +52,20 @@ def test_uniform_gates_have_the_longest_paths(routing_of_gates, tau, length):
     assert (paths.ties == length).all()
 
 
-@given(experts=st.integers(2, 200), part=st.integers(1, 199))
-def test_rounding_does_not_decide_what_exceeds(routing_of_gates, experts, part):
-    """A tau of j / K is not exceeded by j uniform gates, however 1 / K rounds to float32."""
-    part = 1 + part % (experts - 1)
-    paths = cumulative_paths(routing_of_gates(np.full((1, experts), 1 / experts)), part / experts)
-    assert paths.lengths.tolist() == [[part + 1]]
+@given(weights=st.lists(st.integers(1, 50), min_size=2, max_size=60), data=st.data())
+def test_rounding_does_not_decide_what_exceeds(routing_of_gates, weights, data):
+    """A cumulative gate that is tau as a fraction does not exceed it, however float32 rounds the gates."""
+    kept = data.draw(st.integers(1, len(weights) - 1))
+    tau = sum(sorted(weights, reverse=True)[:kept]) / sum(weights)
+    paths = cumulative_paths(routing_of_gates(np.array([weights]) / sum(weights)), tau)
+    assert paths.lengths.tolist() == [[kept + 1]]
+
+
+def test_equal_gates_are_ordered_by_number(routing_of_gates):
+    gates = np.random.default_rng(0).integers(1, 4, (20, 64))
+    paths = top_paths(routing_of_gates(gates / gates.sum(axis=1, keepdims=True)), 64)
+    assert lists(paths) == [[sorted(range(64), key=lambda k: (-row[k], k))] for row in gates.tolist()]
+    assert (paths.ties == 64 - np.array([len(set(row)) for row in gates.tolist()])).all()
 
 
 @pytest.mark.parametrize("tau", [1 - 1e-9, 1 - 1e-7, np.nextafter(1, 0)])

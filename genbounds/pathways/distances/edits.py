@@ -37,7 +37,7 @@ class EditDistances:
         # rapidfuzz casts to the dtype without asking whether the distance fits.
         self._options: dict[str, Any] = {
             "scorer": Levenshtein.distance,
-            "dtype": np.min_scalar_type(longest),
+            "dtype": np.min_scalar_type(longest).type,
             "workers": workers,
         }
         self._process = process

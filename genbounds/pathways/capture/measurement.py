@@ -19,7 +19,7 @@ from genbounds.pathways.capture.recorder import Keep, record_routing
 from genbounds.pathways.capture.routers import Read
 from genbounds.pathways.routing import Routing
 
-__all__ = ["Evaluate", "capture_routing"]
+__all__ = ["Evaluate", "capture_routing", "with_targets"]
 
 #: From outputs, inputs and targets of a block (None where the data hold none), numbers of each sample.
 Evaluate = Callable[[Any, Any, Tensor | None], Mapping[str, Tensor]]
@@ -118,7 +118,7 @@ def capture_routing(
     if wanted.type != place.type or (wanted.index is not None and wanted != place) or (dtype or kind) != kind:
         model = deepcopy(model).to(device=wanted, dtype=dtype)
         place, kind = infer_device_and_dtype(model)
-    pair, labelled = _with_targets(data)
+    pair, labelled = with_targets(data)
     blocks = Blocks(pair, batch_size, device=place, dtype=kind)
     values: dict[str, list[NDArray[np.float64]]] = {}
     with (
@@ -151,8 +151,26 @@ def capture_routing(
     )
 
 
-def _with_targets(data: Any) -> tuple[Any, bool]:
-    """Put the numbers of the samples where data have no targets; say whether they had any."""
+def with_targets(data: Any) -> tuple[Any, bool]:
+    """Put the numbers of the samples where data have no targets.
+
+    Parameters
+    ----------
+    data : object
+        As for `capture_routing`.
+
+    Returns
+    -------
+    pair : object
+        What `genbounds.models.blocks.Blocks` takes.
+    labelled : bool
+        Whether the data had targets themselves.
+
+    Raises
+    ------
+    DataError
+        If they are a single number.
+    """
     if isinstance(data, Mapping):
         columns = dict(data)
         if "labels" in columns:

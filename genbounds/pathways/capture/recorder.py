@@ -191,7 +191,7 @@ class RoutingRecorder:
         experts = call.logits.shape[1]
         layer = self._layers.get(router.name)
         if layer is None:
-            gate, explained = (call.gate, True) if call.gate else router.gate_of(_only(call, counted))
+            gate, explained = (call.gate, True) if call.gate else router.gate_of(call, counted)
             pairs = torch.zeros(experts, experts, dtype=torch.float64)
             layer = self._layers[router.name] = _Layer(
                 router, experts, gate, explained, call.seen, pairs, call.logits.dtype
@@ -451,14 +451,6 @@ def _routed(
         bias=None if bias is None else bias.float().cpu().numpy().copy(),
         **by_token,
     )
-
-
-def _only(call: RouterCall, counted: Tensor | None) -> RouterCall:
-    """Leave out tokens that do not count."""
-    if counted is None:
-        return call
-    which = counted.reshape(-1)
-    return RouterCall(call.logits[which], call.weights[which], call.selected[which])
 
 
 def _places(positions: str | ArrayLike) -> list[int] | None:

@@ -59,9 +59,8 @@ def gates_of(logits: Tensor, gate: Gate, counted: Tensor | None) -> tuple[Tensor
         scores = logits.sigmoid()
         return scores / scores.sum(dim=1, keepdim=True), torch.zeros((), dtype=torch.bool, device=logits.device)
     sums = logits.sum(dim=1, keepdim=True)
-    low, high = logits.aminmax(dim=1)
-    rows = (low >= 0) & (high <= 1) & ((sums.squeeze(1) - 1).abs() <= _SUM)
-    probabilities = (rows if counted is None else rows | ~counted).all()
+    rows = (logits.amin(dim=1) >= 0) & (logits.amax(dim=1) <= 1) & ((sums.squeeze(1) - 1).abs() <= _SUM)
+    probabilities = (rows if counted is None else rows | counted.logical_not()).all()
     if gate == "probabilities":
         return logits / sums, probabilities
     return torch.where(probabilities, logits / sums, logits.softmax(dim=1)), probabilities
@@ -97,11 +96,12 @@ def reduce_call(call: RouterCall, gate: Gate, counted: Tensor | None, rows: int)
     # An expert with the gate of an executed one that was not executed itself.
     others = gates.masked_fill(executed > 0, -1.0)
     tied = ((others.unsqueeze(1) == chosen.unsqueeze(2)) & taken.unsqueeze(2)).flatten(1).any(dim=1)
-    strange = ~(call.logits.isfinite().all(dim=1) & call.weights.isfinite().all(dim=1) & gates.isfinite().all(dim=1))
+    finite = [part.isfinite().all(dim=1) for part in (call.logits, call.weights, gates)]
+    strange = (finite[0] & finite[1] & finite[2]).logical_not()
     columns = [torch.special.entr(gates).sum(dim=1), tied, strange, (executed > 1).any(dim=1)]
     table = torch.cat([gates, executed, torch.stack([column.to(gates.dtype) for column in columns], dim=1)], dim=1)
     if flat is not None:
-        table = table.masked_fill(~flat.unsqueeze(1), 0.0)  # not a product: padding may hold NaN
+        table = table.masked_fill(flat.logical_not().unsqueeze(1), 0.0)  # not a product: padding may hold NaN
     experts = gates.shape[1]
     counts = table.narrow(1, experts, experts).float()
     with torch.autocast(counts.device.type, enabled=False):

@@ -193,13 +193,15 @@ class Router:
             "read them by read."
         )
 
-    def gate_of(self, call: RouterCall) -> tuple[Gate, bool]:
+    def gate_of(self, call: RouterCall, counted: Tensor | None = None) -> tuple[Gate, bool]:
         """Find out how gates come from logits: the weights of a token are proportional to its gates.
 
         Parameters
         ----------
         call : RouterCall
-            Of tokens that count, finite.
+            Of N tokens.
+        counted : Tensor of bool of N elements, optional
+            Which of them count; all by default.
 
         Returns
         -------
@@ -209,12 +211,14 @@ class Router:
         explained : bool
             Whether the weights are known to be proportional to the gates, or could not tell.
         """
-        logits, weights, k = call.logits.double(), call.weights.double(), call.weights.shape[1]
+        which = slice(None) if counted is None else counted.flatten()
+        logits, weights, selected = call.logits[which].double(), call.weights[which].double(), call.selected[which]
+        k = weights.shape[1]
         tolerance = 8 * max(torch.finfo(part.dtype).eps for part in (call.weights, call.logits))
-        executed = (call.selected >= 0).all(dim=1)
+        executed = (selected >= 0).all(dim=1)
         fits = {}
         for gate, scores in {"softmax": logits.softmax(dim=1), "sigmoid": logits.sigmoid()}.items():
-            chosen = scores.gather(1, call.selected.clamp(min=0).long())
+            chosen = scores.gather(1, selected.clamp(min=0).long())
             if k > 1:
                 chosen, wanted = (part / part.sum(dim=1, keepdim=True) for part in (chosen, weights))
             else:

@@ -113,7 +113,7 @@ def test_level_under_dependence_within_samples_which_permuted_tokens_would_miss(
         broken += against(found.pairs[0].plug_in, under)[3] <= 0.1
     # 0.1 exactly for samples; four standard errors of 150 repetitions are 0.098.
     assert kept["samples"] / repetitions <= 0.2
-    assert kept["shifts"] / repetitions <= 0.2
+    assert kept["shifts"] / repetitions <= 0.27  # 0.17 was measured: it is no exact test, and says so
     assert broken / repetitions >= 0.5
 
 

@@ -11,6 +11,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 pytest.importorskip("transformers")
+from genbounds.models.guards import ModelError
+from genbounds.models.hugging_face import TextModel
 from genbounds.pathways.capture.measurement import capture_routing
 from genbounds.pathways.capture.recorder import record_routing
 
@@ -211,3 +213,53 @@ def test_every_kernel_of_experts_gives_the_same_routes(models, family, kernel):
     model.set_experts_implementation(kernel)
     inputs = moe.inputs_of(family)
     assert_equal(capture(family, model, inputs), capture(family, models[family], inputs))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"num_beams": 2}, "got reorder_cache of the cache"), ({"use_cache": False}, "with a token more")],
+)
+def test_generation_that_mixes_rows_or_repeats_tokens_is_refused(models, settings, message):
+    model, ids = models["Olmoe"], moe.inputs_of("Olmoe")["input_ids"]
+    with pytest.raises(ModelError, match=message), record_routing(model):
+        model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False, **settings)
+    assert not any(hooks for hooks in hooks_of(model))
+
+
+def test_generation_cannot_be_joined_in_the_middle(models):
+    model, ids = models["Olmoe"], moe.inputs_of("Olmoe")["input_ids"]
+    with torch.no_grad():
+        cache = model(ids).past_key_values
+        with record_routing(model) as recorder, pytest.raises(ModelError, match="must go on with the 0 samples"):
+            model(ids[:, :1], past_key_values=cache)
+        with record_routing(model, positions="last"), pytest.raises(ModelError, match="positions must be 'all'"):
+            model(ids[:, :1], past_key_values=cache)
+    assert recorder.number == 0
+    assert "reorder_cache" not in vars(cache)
+
+
+def test_a_mask_of_another_form_is_refused(models):
+    ids = moe.inputs_of("Olmoe")["input_ids"]
+    for mask in (torch.ones(3, 1, 8, 8, dtype=torch.bool), torch.ones(3, 8)):
+        with pytest.raises(ModelError, match="attention_mask must be integers or booleans"):
+            capture_routing(models["Olmoe"], {"input_ids": ids, "attention_mask": mask})
+
+
+def test_a_mask_made_inside_a_wrapper_is_seen(models):
+    ids = moe.inputs_of("Olmoe")["input_ids"]
+    ids[1, 5:] = 0
+    routing = capture_routing(TextModel(models["Olmoe"], 0).eval(), ids, evaluate="next_token")
+    assert routing.lengths.tolist() == [8, 5, 8]
+    alone = capture_routing(models["Olmoe"], ids[1:2, :5], evaluate="next_token")
+    np.testing.assert_allclose(routing.layers[2].mean_gates[1], alone.layers[2].mean_gates[0], atol=1e-6)
+    assert routing.values["loss"][1] == pytest.approx(alone.values["loss"][0], abs=1e-5)
+
+
+def test_another_dtype_is_measured_on_a_copy(models):
+    inputs = moe.inputs_of("Olmoe")
+    half = capture("Olmoe", models["Olmoe"], inputs, dtype=torch.bfloat16)
+    assert half.provenance["dtype"] == "bfloat16"
+    assert models["Olmoe"].dtype == torch.float32
+    np.testing.assert_allclose(
+        half.layers[0].mean_gates, capture_routing(models["Olmoe"], inputs).layers[0].mean_gates, atol=0.02
+    )

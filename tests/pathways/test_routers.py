@@ -113,3 +113,11 @@ def test_only_a_linear_router_has_weights():
     assert bias.shape == (4,)
     assert linear_part(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 4)), 4) == (None, None)
     assert linear_part(nn.Linear(6, 3), 4) == (None, None)
+
+
+def test_a_linear_gate_whose_block_makes_its_own_weights_is_refused():
+    class PhimoeSparseMoeBlock(Mixture):
+        pass
+
+    with pytest.raises(ModelError, match="Update transformers"):
+        find_routers(nn.ModuleList([PhimoeSparseMoeBlock(top_k=2)]))

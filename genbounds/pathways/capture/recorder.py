@@ -91,6 +91,7 @@ class RoutingRecorder:
         self.number = 0
         self._layers: dict[str, _Layer] = {}
         self._now: _Pass | None = None
+        self._ids_before: Tensor | None = None
         self._inside = self._trained = False
         self._columns = 0  # seen of the samples that the last pass belongs to
         self._tables: list[Tensor] = []
@@ -148,6 +149,13 @@ class RoutingRecorder:
         inputs = read_inputs(module, args, kwargs)
         if inputs.past:
             self._check_continues(inputs)
+        elif self._ids_before is not None and _longer_by_one(inputs.ids, self._ids_before):
+            raise ModelError(
+                "generation must keep earlier keys while routing is recorded, got the sequences of the pass before "
+                "with a token more: their tokens would count again. Pass use_cache=True, or record a plain pass over the "
+                "finished sequences."
+            )
+        self._ids_before = inputs.ids
         self._guard.watch(inputs.cache)
         self._now, self._inside = _Pass(inputs), True
         self._trained |= module.training
@@ -451,6 +459,13 @@ def _routed(
         bias=None if bias is None else bias.float().cpu().numpy().copy(),
         **by_token,
     )
+
+
+def _longer_by_one(ids: Tensor | None, before: Tensor) -> bool:
+    """Whether sequences begin with those of before and have one token more."""
+    if ids is None or ids.shape != (len(before), before.shape[1] + 1):
+        return False
+    return torch.equal(ids.narrow(1, 0, before.shape[1]), before)
 
 
 def _places(positions: str | ArrayLike) -> list[int] | None:

@@ -272,7 +272,8 @@ def find_routers(
     Raises
     ------
     ModelError
-        If there is none, or a name fits no module; the message lists modules that look like routers.
+        If there is none, or a name fits no module (the message lists modules that look like routers); or for Phimoe
+        before transformers 5, whose weights no router returns.
     """
     modules = dict(model.named_modules())
     if routers is None:
@@ -296,7 +297,13 @@ def find_routers(
 
 
 def _router(name: str, modules: dict[str, nn.Module], config: Any, top_k: int | None, read: Read | None) -> Router:
-    holders = (modules[name], modules[name.rpartition(".")[0]], config)
+    block = modules[name.rpartition(".")[0]]
+    if type(modules[name]) is nn.Linear and type(block).__name__.startswith(_OWN_WEIGHTS) and read is None:
+        raise ModelError(
+            f"a router must return the weights of its family, got a linear layer at {name}, whose block "
+            f"{type(block).__name__} computes others. Update transformers to 5 or later, or pass read."
+        )
+    holders = (modules[name], block, config)
     if top_k is None:
         settings = ("top_k", "num_experts_per_tok", "k")
         found = (getattr(holder, setting, None) for holder in holders for setting in settings)

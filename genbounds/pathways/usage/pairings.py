@@ -10,7 +10,7 @@ one by one destroys that dependence too and calls nearly everything significant.
 * ``"shifts"``: within each sample one record is turned round by a random number of tokens. What remains is what the
   sample as a whole explains, so that it tests for what is particular to the token. It counts on records that are
   stationary along the sample (first tokens often are not), and on samples long against the reach of the dependence: the
-  seam where the end meets the beginning is one token in all of them. No exact test: independent layers whose tokens keep
+  seam where the end meets the beginning is one token in all of them. Not exact: independent layers whose tokens keep
   the expert of the one before nine times in ten were rejected at a nominal 10 % in 12 to 17 % of 400 repetitions, by
   ``"samples"`` in 11 %, and by permuted tokens in 86 %.
 """

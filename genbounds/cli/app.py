@@ -43,6 +43,7 @@ for _name in (
     "supersample",
     "coherence",
     "inductive-bias",
+    "pathways",
     "verify",
     "curve",
     "theorems",

@@ -196,7 +196,9 @@ class PathwayMetrics(UsageRecord):
             found |= {f"{prefix}/{name}": number for name, number in distance.flat().items()}
         for part in (self.raw, self.centred, self.load, self.saturation):
             found |= part.flat() if part is not None else {}
-        return {name: value for name, value in found.items() if math.isfinite(value) and not name.endswith("/number")}
+        return {
+            name: float(value) for name, value in found.items() if math.isfinite(value) and not name.endswith("/number")
+        }
 
     def headline(self) -> dict[str, float]:
         """Return the numbers that stand for the whole.

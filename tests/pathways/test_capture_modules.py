@@ -103,7 +103,8 @@ def test_probabilities_that_pose_as_logits_are_recognised():
     assert {layer.gate for layer in found.layers} == {"probabilities"}
     np.testing.assert_allclose(found.layers[0].gates, logits.layers[0].gates, atol=1e-6)
     np.testing.assert_allclose(found.layers[0].entropy, logits.layers[0].entropy, atol=1e-5)
-    assert "probabilities where logits are usual" in " ".join(found.warnings)
+    (said,) = found.warnings
+    assert "2 routers (routers.0, routers.1) returned probabilities where logits are usual" in said
     assert logits.warnings == ()
 
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from genbounds.models.guards import ModelError, infer_device_and_dtype
 from genbounds.pathways.capture.cache_guard import CacheGuard
 from genbounds.pathways.capture.forward_inputs import ForwardInputs, read_inputs, scope_of
-from genbounds.pathways.capture.reduction import PER_SAMPLE, Reduced, largest_first, reduce_call
-from genbounds.pathways.capture.routers import Gate, Read, Router, RouterCall, find_routers, layer_numbers, linear_part
-from genbounds.pathways.routing import RoutedLayer, Routing
+from genbounds.pathways.capture.heard import HeardRouter, warnings_of
+from genbounds.pathways.capture.reduction import Reduced, largest_first, reduce_call
+from genbounds.pathways.capture.routers import Read, Router, RouterCall, find_routers, layer_numbers
+from genbounds.pathways.routing import Routing
 from genbounds.version import __version__
 
 __all__ = ["Keep", "RoutingRecorder", "record_routing"]
@@ -24,24 +25,7 @@ __all__ = ["Keep", "RoutingRecorder", "record_routing"]
 #: What is kept: numbers of each sample; executed experts and weights of each token too; full vectors of gates as well.
 Keep = Literal["samples", "routes", "gates"]
 
-
-@dataclass(eq=False)
-class _Layer:
-    """What is known of one router so far."""
-
-    router: Router
-    experts: int
-    gate: Gate
-    explained: bool
-    seen: bool
-    pairs: Tensor
-    kind: torch.dtype
-    #: How many calls looked like probabilities, and how many there were.
-    probable: int = 0
-    calls: int = 0
-    selected: list[Tensor] = field(default_factory=list)
-    weights: list[Tensor] = field(default_factory=list)
-    gates: list[Tensor] = field(default_factory=list)
+_IN_TRAINING = "Recorded in training mode: dropout and noise in routers make routes random."
 
 
 @dataclass(eq=False)
@@ -89,7 +73,7 @@ class RoutingRecorder:
         self.scope = scope_of(model, self.routers)
         self.positions = _places(positions)
         self.number = 0
-        self._layers: dict[str, _Layer] = {}
+        self._layers: dict[str, HeardRouter] = {}
         self._now: _Pass | None = None
         self._ids_before: Tensor | None = None
         self._inside = self._trained = False
@@ -152,8 +136,8 @@ class RoutingRecorder:
         elif self._ids_before is not None and _longer_by_one(inputs.ids, self._ids_before):
             raise ModelError(
                 "generation must keep earlier keys while routing is recorded, got the sequences of the pass before "
-                "with a token more: their tokens would count again. Pass use_cache=True, or record a plain pass over the "
-                "finished sequences."
+                "with a token more: their tokens would count again. Pass use_cache=True, or record a plain pass over "
+                "the finished sequences."
             )
         self._ids_before = inputs.ids
         self._guard.watch(inputs.cache)
@@ -200,9 +184,8 @@ class RoutingRecorder:
         layer = self._layers.get(router.name)
         if layer is None:
             gate, explained = (call.gate, True) if call.gate else router.gate_of(call, counted)
-            pairs = torch.zeros(experts, experts, dtype=torch.float64)
-            layer = self._layers[router.name] = _Layer(
-                router, experts, gate, explained, call.seen, pairs, call.logits.dtype
+            layer = self._layers[router.name] = HeardRouter(
+                router, experts, gate, explained, call.seen, call.logits.dtype
             )
         if layer.experts != experts:
             raise ModelError(
@@ -285,7 +268,7 @@ class RoutingRecorder:
     def _put(self, now: _Pass, whole: Tensor) -> None:
         rows = now.inputs.rows
         layers = [self._layers[name] for name in now.reduced]
-        sizes = [rows * (2 * layer.experts + PER_SAMPLE) for layer in layers]
+        sizes = [rows * layer.width for layer in layers]
         parts = whole.split([*sizes, *(layer.experts**2 for layer in layers), rows, len(layers)])
         tables = [part.reshape(rows, -1) for part in parts[: len(layers)]]
         lengths, flags = parts[-2], parts[-1]
@@ -381,8 +364,8 @@ class RoutingRecorder:
         numbers = layer_numbers(list(self._layers))
         layers, column = [], 0
         for layer, number in zip(self._layers.values(), numbers, strict=True):
-            width = 2 * layer.experts + PER_SAMPLE
-            layers.append(_routed(layer, number, table[:, column : column + width], lengths, order))
+            width = layer.width
+            layers.append(layer.routed(number, table[:, column : column + width], lengths, order))
             column += width
         device, dtype = infer_device_and_dtype(self.model)
         versions = {"genbounds": __version__, "torch": torch.__version__}
@@ -406,59 +389,8 @@ class RoutingRecorder:
                 **versions,
                 **(provenance or {}),
             },
-            warnings=self._warnings(),
+            warnings=warnings_of(self._layers.values()) + (_IN_TRAINING,) * self._trained,
         )
-
-    def _warnings(self) -> tuple[str, ...]:
-        layers = self._layers.values()
-        found = {
-            "{} returned probabilities where logits are usual (transformers 5.0 to 5.5 did): gates are these.": [
-                layer for layer in layers if layer.gate == "softmax" and layer.probable == layer.calls
-            ],
-            "{} have weights that are multiples neither of softmax nor of logistic gates: how gates were meant is not "
-            "known, softmax of the logits was taken.": [layer for layer in layers if not layer.explained],
-            "{} returned logits alone: executed experts and weights are those of the largest k, as the block is "
-            "expected to take them, not as it was seen to.": [layer for layer in layers if not layer.seen],
-        }
-        said = [text.format(_listed(which)) for text, which in found.items() if which]
-        if self._trained:
-            said.append("Recorded in training mode: dropout and noise in routers make routes random.")
-        return tuple(said)
-
-
-def _listed(layers: list[_Layer]) -> str:
-    names = [layer.router.name for layer in layers]
-    return f"{len(names)} routers ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-
-
-def _routed(
-    layer: _Layer, number: int, table: NDArray[np.float64], lengths: NDArray[np.float64], order: Tensor | None
-) -> RoutedLayer:
-    """Turn sums into the record of a layer."""
-    experts = layer.experts
-    if layer.gate != "sigmoid" and 0 < layer.probable < layer.calls:
-        raise ModelError(
-            f"a router must return logits or probabilities, got probabilities in {layer.probable} of {layer.calls} "
-            f"calls of {layer.router.name}. Say which by read."
-        )
-    weight, bias = linear_part(layer.router.module, experts)
-    by_token = {
-        name: None if order is None or not parts else torch.cat(parts)[order].numpy()
-        for name, parts in (("selected", layer.selected), ("weights", layer.weights), ("gates", layer.gates))
-    }
-    return RoutedLayer(
-        layer.router.name,
-        number,
-        "probabilities" if layer.probable and layer.gate == "softmax" else layer.gate,
-        (table[:, :experts] / lengths[:, None]).astype(np.float32),
-        table[:, experts : 2 * experts].astype(np.int64),
-        table[:, 2 * experts] / lengths,
-        table[:, 2 * experts + 1].astype(np.int64),
-        layer.pairs.numpy().astype(np.int64),
-        router=None if weight is None else weight.float().cpu().numpy().copy(),
-        bias=None if bias is None else bias.float().cpu().numpy().copy(),
-        **by_token,
-    )
 
 
 def _longer_by_one(ids: Tensor | None, before: Tensor) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from genbounds.coherence.measurement import measure
-from genbounds.coherence.training.series_records import CoherenceSeries, Measured, in_order
+from genbounds.coherence.training.series_records import CoherenceSeries, Measured, journalled_series
 from genbounds.models.blocks import Blocks
 from genbounds.models.guards import infer_device_and_dtype
 from genbounds.models.per_example.evaluation import forward
@@ -102,7 +102,7 @@ class RepeatedMeasurement:
     @property
     def series(self) -> CoherenceSeries:
         """What was measured with these settings so far, in this run and in those that wrote to the file before."""
-        return in_order(line for line in self.journal if line["settings"] == self.settings)
+        return journalled_series(line for line in self.journal if line["settings"] == self.settings)
 
 
 def _distributed() -> bool:

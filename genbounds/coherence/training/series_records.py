@@ -1,6 +1,5 @@
 """Coherence along a training: the record of each checkpoint, where it stands, and what follows for all of them."""
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbounds.coherence.records import Coherence
 from genbounds.coherence.training.stability import StabilityDiagnostic, hold, stability_by_coherence, stability_by_noise
-from genbounds.models.training.journal import Journal
+from genbounds.models.training.journal import read_journal
+from genbounds.models.training.order import axis, in_order
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -105,11 +105,7 @@ class CoherenceSeries:
     @property
     def axis(self) -> tuple[str, tuple[int, ...]]:
         """What the points are told apart by, and the number of each: epochs, else steps, else their order from 1."""
-        for unit in ("epoch", "step"):
-            numbers = [getattr(point, unit) for point in self.points]
-            if None not in numbers and all(one < two for one, two in itertools.pairwise(numbers)):
-                return unit, tuple(numbers)
-        return "checkpoint", tuple(range(1, len(self.points) + 1))
+        return axis(self.points)
 
     def stability(
         self, step_size: float, *, smoothness: float, lipschitz: float, convex: bool = False, n: int | None = None
@@ -242,13 +238,11 @@ def read_series(path: str | Path) -> CoherenceSeries:
     ValueError
         If it holds something else, or nothing.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(2, "No such file", str(path))
-    lines = list(Journal(path))
-    return in_order(line for line in lines if line["settings"] == lines[-1]["settings"])
+    lines = read_journal(path)
+    return journalled_series(line for line in lines if line["settings"] == lines[-1]["settings"])
 
 
-def in_order(lines: Iterable[Mapping[str, Any]]) -> CoherenceSeries:
+def journalled_series(lines: Iterable[Mapping[str, Any]]) -> CoherenceSeries:
     """Return measurements as a series: a moment that was measured twice, as after a resumed training, counts last.
 
     Parameters
@@ -261,9 +255,4 @@ def in_order(lines: Iterable[Mapping[str, Any]]) -> CoherenceSeries:
     CoherenceSeries
         By steps where all are known, else by epochs where all are, else as written.
     """
-    measured = map(Measured.from_json, lines)
-    points = list({(point.name, point.epoch, point.step): point for point in measured}.values())
-    for unit in ("step", "epoch"):
-        if all(getattr(point, unit) is not None for point in points):
-            return CoherenceSeries(tuple(sorted(points, key=lambda point: getattr(point, unit))))
-    return CoherenceSeries(tuple(points))
+    return CoherenceSeries(in_order(map(Measured.from_json, lines)))

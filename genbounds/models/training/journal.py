@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Journal", "fingerprint"]
+__all__ = ["Journal", "fingerprint", "read_journal"]
 
 
 class Journal:
@@ -35,12 +35,9 @@ class Journal:
         self.path = None if path is None else Path(path)
         self._lines: list[dict[str, Any]] = []
         if self.path is not None and self.path.exists():
-            content = self.path.read_bytes()
-            whole, _, cut_off = content.rpartition(b"\n")
-            self._lines = [_read(line, number, self.path) for number, line in enumerate(whole.splitlines(), 1)]
-            if cut_off:
-                with self.path.open("r+b") as file:
-                    file.truncate(len(content) - len(cut_off))
+            self._lines = read_journal(self.path)
+            with self.path.open("r+b") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
 
     def find(self, weights: str, settings: str) -> dict[str, Any] | None:
         """Return the last measurement of some weights, or None if there is none.
@@ -82,6 +79,31 @@ class Journal:
             One after the other.
         """
         yield from self._lines
+
+
+def read_journal(path: str | Path) -> list[dict[str, Any]]:
+    """Read the measurements in a file, and leave it as it is.
+
+    Parameters
+    ----------
+    path : str or Path
+        What a `Journal` wrote, or is writing.
+
+    Returns
+    -------
+    list of dict
+        In the order in which they were made; a line that is not finished is left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds something else.
+    """
+    path = Path(path)
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    return [_read(line, number, path) for number, line in enumerate(whole.splitlines(), 1)]
 
 
 def _read(line: bytes, number: int, path: Path) -> dict[str, Any]:

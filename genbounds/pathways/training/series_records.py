@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from genbounds.models.training.journal import Journal
+from genbounds.models.training.journal import read_journal
 from genbounds.models.training.order import axis, in_order
 from genbounds.numerics.restoring import restored
 from genbounds.pathways.memorised import memorisation_times, share_before_last
@@ -328,7 +328,12 @@ def read_pathway_series(path: str | Path) -> PathwaySeries:
         values = None
     if isinstance(values, dict) and "format" in values:
         return PathwaySeries.from_json(values)
-    lines = list(Journal(path))
+    lines = read_journal(path)
+    if not lines:
+        raise ValueError(
+            f"path must be a file with a measurement on each line, or of a series, got neither in {Path(path).name}. "
+            "Was it cut off? Measure again."
+        )
     return journalled_series(line for line in lines if line["settings"] == lines[-1]["settings"])
 
 

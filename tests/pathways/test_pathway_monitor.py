@@ -1,0 +1,354 @@
+"""The monitor changes nothing in a training, goes on where it stopped, and fits other people's trainers."""
+
+import json
+import random
+import sys
+import types
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genbounds.pathways import (
+    PathwayMonitor,
+    capture_routing,
+    pathway_metrics,
+    read_pathway_series,
+    read_routing,
+    series_of,
+)
+from genbounds.pathways.grokking.mixture import Mixture
+from genbounds.pathways.training import monitor as monitor_module
+from genbounds.pathways.training import snapshots as snapshots_module
+
+P = 5
+PAIRS = torch.cartesian_prod(torch.arange(P), torch.arange(P))
+SUMS = PAIRS.sum(dim=1) % P
+LOSS = nn.functional.cross_entropy
+FAST = {"groups": SUMS, "paths": "top", "metric": "hamming", "shuffles": 2, "permutations": 4}
+
+
+class Network(nn.Module):
+    """A mixture of experts whose inputs are dropped out at random in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixture = Mixture(P, width=8, heads=2)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, pairs, labels=None):
+        x = self.dropout(self.mixture.attend(pairs))
+        for block in self.mixture.blocks:
+            x, _ = block(x)
+        logits = x @ self.mixture.unembedding.T
+        return logits if labels is None else {"loss": LOSS(logits, labels), "logits": logits}
+
+
+def answers(outputs, inputs, targets):
+    return {"loss": LOSS(outputs, targets, reduction="none")}
+
+
+def train(model, epochs, after=lambda epoch, step: None):
+    """A plain loop that draws from every global generator; `after` is called at each epoch and each step."""
+    torch.manual_seed(1)
+    np.random.seed(2)  # noqa: NPY002
+    random.seed(3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    step = 0
+    for epoch in range(epochs + 1):
+        model.train()
+        model.dropout.eval() if epoch % 2 else None  # a mode of a module's own
+        after(epoch, step)
+        for batch in torch.randperm(len(PAIRS)).split(10):
+            noise = np.random.standard_normal() + random.random()  # noqa: NPY002
+            optimizer.zero_grad()
+            (LOSS(model(PAIRS[batch]), SUMS[batch]) * (1 + 0.1 * noise)).backward()
+            optimizer.step()
+            step += 1
+            after(None, step)
+    return model, optimizer
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Items that draw from the global generators, as augmentation does."""
+
+    def __len__(self):
+        return len(PAIRS)
+
+    def __getitem__(self, index):
+        torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
+        return PAIRS[index], SUMS[index]
+
+
+def bits(thing):
+    if isinstance(thing, torch.Tensor):
+        return thing.detach().numpy().tobytes()
+    if isinstance(thing, dict):
+        return {name: bits(value) for name, value in thing.items()}
+    return [bits(value) for value in thing] if isinstance(thing, list | tuple) else thing
+
+
+def network():
+    torch.manual_seed(7)
+    return Network()
+
+
+def watch(model, data=(PAIRS, SUMS), **options):
+    return PathwayMonitor(model, data, evaluate=answers, **FAST | options)
+
+
+def test_a_training_with_it_ends_with_the_same_bits(tmp_path):
+    plain, optimizer = train(network(), 2)
+    states = (torch.get_rng_state(), np.random.get_state()[1], random.getstate())  # noqa: NPY002
+    watched = network()
+    monitor = watch(watched, Pairs(), path=tmp_path / "pathways.jsonl", snapshots=tmp_path / "snapshots")
+    modes = set()
+
+    def after(epoch, step):
+        before = [module.training for module in watched.modules()]
+        hooks = [len(module._forward_hooks) for module in watched.modules()]
+        gradients = [None if p.grad is None else p.grad.clone() for p in watched.parameters()]
+        monitor.epoch(epoch) if epoch is not None else monitor.step(step)
+        assert [module.training for module in watched.modules()] == before
+        assert [len(module._forward_hooks) for module in watched.modules()] == hooks
+        for parameter, gradient in zip(watched.parameters(), gradients, strict=True):
+            assert parameter.requires_grad
+            assert (parameter.grad is None) == (gradient is None)
+            assert gradient is None or torch.equal(parameter.grad, gradient)
+        modes.add(tuple(before))
+
+    _, other = train(watched, 2, after)
+    assert len(modes) == 2
+    assert bits(dict(plain.state_dict())) == bits(dict(watched.state_dict()))
+    assert bits(optimizer.state_dict()) == bits(other.state_dict())
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
+    assert states[2] == random.getstate()
+
+
+def test_without_the_guard_the_bits_would_differ(monkeypatch):
+    """The test of the test: a monitor that leaves generators where the data brought them changes the training."""
+    import contextlib
+
+    plain, _ = train(network(), 1)
+    monkeypatch.setattr(monitor_module, "untouched", lambda model: contextlib.nullcontext())
+    watched = network()
+    monitor = watch(watched, Pairs())
+    train(watched, 1, lambda epoch, step: (monitor.epoch(epoch), watched.train()) if epoch is not None else None)
+    assert bits(dict(plain.state_dict())) != bits(dict(watched.state_dict()))
+
+
+def test_it_measures_the_model_as_it_is_in_evaluation(tmp_path):
+    model = network()
+    monitor = watch(model, every=2, path=tmp_path / "pathways.jsonl", snapshots=tmp_path / "snapshots")
+    assert monitor.epoch(1) is None
+    found = monitor.epoch(4, step=16)
+    routing = capture_routing(model.eval(), (PAIRS, SUMS), evaluate=answers, keep="routes")
+    expected = pathway_metrics(routing, **FAST)
+    assert found.to_json() == expected.to_json()
+    assert found.saturation is None
+    (point,) = monitor.series.points
+    assert (point.name, point.epoch, point.step) == ("epoch 4", 4, 16)
+    assert read_pathway_series(tmp_path / "pathways.jsonl").to_json() == monitor.series.to_json()
+    (snapshot,) = (tmp_path / "snapshots").iterdir()
+    afterwards = series_of([read_routing(snapshot)], **FAST)
+    assert afterwards.points[0].record.saturation.saturation == 1
+    assert afterwards.points[0].record.distance.to_json() == found.distance.to_json()
+
+
+def test_after_an_error_modes_are_back():
+    def failing(outputs, inputs, targets):
+        raise ArithmeticError
+
+    model = network()
+    with pytest.raises(ArithmeticError):
+        PathwayMonitor(model, (PAIRS, SUMS), evaluate=failing).step(0)
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    path, calls = tmp_path / "pathways.jsonl", []
+
+    def counted(network, data, **options):
+        if "name" in options:
+            calls.append(options["name"])
+        return capture_routing(network, data, **options)
+
+    monkeypatch.setattr(snapshots_module, "capture_routing", counted)
+
+    def run(epochs, **options):
+        model = network()
+        monitor = watch(model, path=path, **options)
+        train(model, epochs, lambda epoch, step: monitor.epoch(epoch, step) if epoch is not None else None)
+        return monitor.series
+
+    first = run(1)
+    assert len(calls) == 2
+    with path.open("ab") as file:  # killed while it wrote
+        file.write(b'{"weights": "0a')
+    second = run(3)
+    assert len(calls) == 4
+    assert [point.to_json() for point in second.points[:2]] == [point.to_json() for point in first.points]
+    assert second.axis == ("epoch", (0, 1, 2, 3))
+    assert [point.step for point in second.points] == [0, 3, 6, 9]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1, 2, 3]
+    assert len(run(3, seed=5).points) == 4  # other settings: measured again, and told apart
+    assert len(calls) == 8
+    run(3, snapshots=tmp_path / "snapshots")  # known, but not yet kept
+    assert len(calls) == 12
+    run(3, snapshots=tmp_path / "snapshots")
+    assert len(calls) == 12
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 8
+
+
+def test_a_moment_that_was_measured_twice_counts_last():
+    """A training resumed before its last measurement may come by the same step with other weights."""
+    model = network()
+    monitor = watch(model)
+    monitor.step(0)
+    monitor.step(10)
+    with torch.no_grad():
+        model.mixture.embedding += 1
+    last = monitor.step(10)
+    assert [point.step for point in monitor.series.points] == [0, 10]
+    assert monitor.series.points[1].record.to_json() == last.to_json()
+
+
+def test_of_several_processes_one_writes(tmp_path, monkeypatch):
+    def measured():
+        monitor = watch(network(), path=tmp_path / "pathways.jsonl", snapshots=tmp_path / "snapshots")
+        monitor.step(0)
+        return monitor.series.to_json()
+
+    for module in (monitor_module, snapshots_module):
+        monkeypatch.setattr(module, "first_process", lambda: False)
+    other = measured()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    assert measured() == other
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("every", [0, 1.5])
+def test_what_cannot_be(every):
+    with pytest.raises(ValueError, match="every must be a whole number of at least 1"):
+        watch(network(), every=every)
+
+
+# Trainers of other people, by what they promise: attributes and hooks.
+
+
+def test_lightning_by_its_hooks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning", types.ModuleType("lightning"))
+    module = types.ModuleType("lightning.pytorch")
+    module.Callback = type("Callback", (), {})
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", module)
+    model, logged = network(), []
+    logger = types.SimpleNamespace(log_metrics=lambda metrics, step: logged.append((step, metrics)))
+    monitor = watch(model)
+    trainer = types.SimpleNamespace(current_epoch=0, global_step=0, loggers=[logger])
+    callback = monitor.lightning()
+    callback.on_train_start(trainer, None)
+    with torch.no_grad():
+        model.mixture.embedding += 1
+    trainer.global_step = 3
+    callback.on_train_epoch_end(trainer, None)
+    assert monitor.series.axis == ("epoch", (0, 1))
+    assert [step for step, _ in logged] == [0, 3]
+    assert logged[1][1]["pathways/loss"] == monitor.series.points[1].record.flat()["loss"]
+    assert logged[1][1]["pathways/top/r_squared"] == monitor.series.points[1].record.top.groups.r_squared
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    for package in ("lightning", "lightning.pytorch", "pytorch_lightning", "transformers"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monitor = watch(network())
+    with pytest.raises(ImportError, match="pip install lightning"):
+        monitor.lightning()
+    with pytest.raises(ImportError, match="pip install transformers"):
+        monitor.hugging_face()
+
+
+# The same with the real libraries, where they are installed.
+
+
+def test_lightning_itself(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch", reason="needs lightning")
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = network()
+
+        def training_step(self, batch, _):
+            return LOSS(self.network(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def fit(callbacks_of):
+        lightning.seed_everything(0, verbose=False)
+        module = Module()
+        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(PAIRS, SUMS), batch_size=10, shuffle=True)
+        trainer = lightning.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            callbacks=callbacks_of(module),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(module, loader)
+        return module
+
+    monitors = []
+
+    def watched(module):
+        monitors.append(watch(module.network))
+        return [monitors[0].lightning()]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, other = fit(lambda module: []), fit(watched)
+    assert bits(dict(one.state_dict())) == bits(dict(other.state_dict()))
+    assert monitors[0].series.axis == ("epoch", (0, 1, 2))
+    assert [point.step for point in monitors[0].series.points] == [0, 3, 6]
+
+
+def test_hugging_face_itself(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
+
+    def fit(watched):
+        torch.manual_seed(0)
+        model = Network()
+        monitor = watch(model, every=3)
+        trainer = transformers.Trainer(
+            model=model,
+            args=transformers.TrainingArguments(
+                output_dir=str(tmp_path),
+                num_train_epochs=2,
+                per_device_train_batch_size=10,
+                report_to=[],
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+                use_cpu=True,
+            ),
+            train_dataset=[{"pairs": pair, "labels": label} for pair, label in zip(PAIRS, SUMS, strict=True)],
+            callbacks=[monitor.hugging_face("step")] if watched else [],
+        )
+        trainer.train()
+        return model, monitor
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (one, _), (other, monitor) = fit(False), fit(True)
+    assert bits(dict(one.state_dict())) == bits(dict(other.state_dict()))
+    assert monitor.series.axis == ("step", (0, 3, 6))

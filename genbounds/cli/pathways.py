@@ -218,6 +218,8 @@ def pathways(
 
 def _read(sources: "Sequence[Path]", groups: str | None) -> tuple[list["Routing"], list[Any] | None]:
     """Read snapshots, and the groups beside them."""
+    from dataclasses import replace
+
     from genbounds.models.training.checkpoint_files import natural_order
     from genbounds.models.training.order import in_order
     from genbounds.pathways.routing import read_routing
@@ -226,11 +228,18 @@ def _read(sources: "Sequence[Path]", groups: str | None) -> tuple[list["Routing"
         raise ValueError(f"groups must be left out or none for snapshots, got {groups!r}. They come with their own.")
     routings: list[Routing] = []
     for source in sources:
-        files = sorted(source.glob("*.npz"), key=lambda file: natural_order(file.name)) if source.is_dir() else [source]
-        read = [read_routing(file) for file in files]
+        files = source.glob("*.npz") if source.is_dir() else [source]
+        read = [(file, read_routing(file)) for file in files]
         if not read:
             raise ValueError(f"snapshots must be .npz files or hold some, got {str(source)!r} without any.")
-        routings += in_order(sorted(read, key=lambda one: natural_order(one.name))) if source.is_dir() else read
+        named = [routing if routing.name else replace(routing, name=file.stem) for file, routing in read]
+        found = in_order(sorted(named, key=lambda routing: natural_order(routing.name)))
+        if len(found) < len(named):
+            raise ValueError(
+                f"snapshots must be of one capture, got several of the same moment in {source.name}. Name the files "
+                "that belong together, in their order."
+            )
+        routings += found
     if len({(len(routing), tuple(layer.name for layer in routing.layers)) for routing in routings}) > 1:
         raise ValueError(
             "snapshots must be of one network on the same samples, got others beside them. Name the files that belong "

@@ -159,9 +159,12 @@ def draw_pathway_series(series: PathwaySeries, figure: "Figure | None" = None) -
     for axes in panels.flat:
         axes.grid(visible=True, which="major", color="#D9D9D9", linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.spines["top"].set_visible(False)
-        if axes.get_legend_handles_labels()[0]:
+        if len(axes.get_legend_handles_labels()[0]) > 1:  # two axes have colours for their lines
             axes.legend(fontsize=8, frameon=False)
+    for axes in figure.axes:
+        axes.spines["top"].set_visible(False)
+        axes.tick_params(labelsize=8)
+        axes.yaxis.label.set_size(9)
     for axes in panels[-1]:
         axes.set_xlabel(unit)
     note = (
@@ -181,14 +184,13 @@ def _line(
 
 def _draw_learning(axes: "Axes", places: Sequence[int], records: Sequence[PathwayMetrics]) -> None:
     _line(axes, places, [_value(record, "correct", "accuracy") for record in records], "accuracy", _BLUE)
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel("accuracy", color=_BLUE)
     axes.set_ylim(-0.03, 1.03)
     losses = [_value(record, "loss") for record in records]
     if not all(map(math.isnan, losses)):
         second = axes.twinx()
         _line(second, places, losses, "loss", _VERMILLION, marker="D")
         second.set_ylabel("loss [nats]", color=_VERMILLION)
-        second.spines["top"].set_visible(False)
 
 
 def _draw_distances(axes: "Axes", places: Sequence[int], records: Sequence[PathwayMetrics]) -> None:
@@ -224,7 +226,10 @@ def _draw_r_squared(axes: "Axes", places: Sequence[int], records: Sequence[Pathw
             if each is not None:
                 filled = colour if each.p_value <= 0.05 else "white"
                 axes.plot([place], [value], color=colour, marker=marker, markersize=5, markerfacecolor=filled)
-    axes.axhline(0.0, color=_GREY, linewidth=0.9, linestyle="--")
+    if all(record.distance.groups is None for record in records):
+        axes.annotate("no groups of samples were given", (0.5, 0.5), xycoords="axes fraction", ha="center", color=_GREY)
+    else:
+        axes.axhline(0.0, color=_GREY, linewidth=0.9, linestyle="--")
     axes.set_ylabel("R² of groups (higher: routes shared)")
 
 
@@ -235,7 +240,7 @@ def _draw_complexity(axes: "Axes", places: Sequence[int], records: Sequence[Path
             values = [math.nan if part is None else getattr(part, what) for part in parts]
             label = f"{'as published' if name == 'raw' else 'centred'}: {what.replace('_', ' ')}"
             _line(axes, places, values, label, colour, linestyle=style, marker=marker)
-    axes.set_ylabel("consistency = 1 - C (median); mean cosine")
+    axes.set_ylabel("consistency = 1 - C (median), mean cosine")
 
 
 def _draw_entropy(axes: "Axes", places: Sequence[int], records: Sequence[PathwayMetrics]) -> None:
@@ -244,7 +249,6 @@ def _draw_entropy(axes: "Axes", places: Sequence[int], records: Sequence[Pathway
     second = axes.twinx()
     _line(second, places, [record.distance.mean_length for record in records], "path length", _BLUE, marker="D")
     second.set_ylabel("path length [experts]", color=_BLUE)
-    second.spines["top"].set_visible(False)
 
 
 def _draw_saturation(axes: "Axes", places: Sequence[int], records: Sequence[PathwayMetrics]) -> None:
@@ -254,5 +258,7 @@ def _draw_saturation(axes: "Axes", places: Sequence[int], records: Sequence[Path
     if known:
         random = sum(layer.random for layer in known[0].layers) / len(known[0].layers)
         axes.axhline(random, color=_GREY, linewidth=1.1, linestyle="--", label="experts at random, k/K")
+    else:
+        axes.annotate("experts of tokens were not kept", (0.5, 0.5), xycoords="axes fraction", ha="center", color=_GREY)
     axes.set_ylim(0, 1.03)
-    axes.set_ylabel("saturation (1 at the last checkpoint)")
+    axes.set_ylabel("saturation (last checkpoint: 1)")

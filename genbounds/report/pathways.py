@@ -74,7 +74,7 @@ def pathways_text(record: PathwayMetrics, together: CoActivation | None = None) 
 
 def _pairs(layer: LayerCoActivation) -> str:
     return "\n".join(
-        f"{pair.other}|{pair.given} {pair.probability:.2f} x{number(pair.lift, '.2f') or '?'}"
+        f"{pair.other}|{pair.given}\u00a0{pair.probability:.2f}\u00a0x{number(pair.lift, '.2f') or '?'}"
         for pair in layer.pairs[:_PAIRS]
     )
 
@@ -135,7 +135,7 @@ def pathway_table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(columns[0], no_wrap=True)
     for name in columns[1:]:
-        table.add_column(name, justify="right", min_width=min(len(name), 5))
+        table.add_column(name, justify="right")
     return table
 
 

@@ -201,14 +201,16 @@ def test_effective_points_of_trends_and_of_noise():
 def test_two_random_walks_correlate_and_nothing_here_calls_it_significant():
     """The attack: the usual test finds independent walks dependent most of the time; effective points warn of it."""
     rng = np.random.default_rng(0)
-    naive, effective, of_changes = [], [], []
+    naive, pearson, effective, of_changes = [], [], [], []
     for _ in range(300):
         x, y = rng.standard_normal((2, 30)).cumsum(axis=1)
         naive.append(stats.pearsonr(x, y).pvalue < 0.05)
+        pearson.append(correlation(x, y).pearson)
         effective.append(effective_points(x, y))
         of_changes.append(stats.pearsonr(np.diff(x), np.diff(y)).pvalue < 0.05)
     assert np.mean(naive) > 0.45  # 0.56 over 4,000
     assert np.median(effective) < 5
+    assert np.mean(np.abs(pearson) * np.sqrt(effective) > 1.96) < 0.05
     assert abs(np.mean(of_changes) - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 300)
     assert not any("p_value" in name for name in Correlation.__dataclass_fields__)
 

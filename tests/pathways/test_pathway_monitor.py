@@ -196,7 +196,9 @@ def test_it_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert [point.step for point in second.points] == [0, 3, 6, 9]
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1, 2, 3]
-    assert len(run(3, seed=5).points) == 4  # other settings: measured again, and told apart
+    other = run(3, seed=5)  # other settings: measured again, and told apart
+    assert len(other.points) == 4
+    assert read_pathway_series(path).to_json() == other.to_json()
     assert len(calls) == 8
     run(3, snapshots=tmp_path / "snapshots")  # known, but not yet kept
     assert len(calls) == 12

@@ -17,7 +17,9 @@ autocorrelations ``rho_x^k`` and ``rho_y^k`` at lag k, the average of their prod
 
 Here rho is ``r_1 + (1 + 4 r_1)/n``, which takes back the bias to first order, and is held in [0, 1]: q = 0 gives n,
 q = 1 gives 1. *What it is worth:* it shows how far n is from the number of things seen. Means and autocorrelations are
-estimated from the same few points, and a training that goes somewhere is not stationary. No test is built on it.
+estimated from the same few points, and a training that goes somewhere is not stationary. For independent series of 10
+and of 30 points, ``|r| sqrt(n_eff)`` was above 1.96 in 5.0 and 4.3 % of 1,500 cases for white noise, in 1.7 and 1.5 %
+for autocorrelation 0.8, in 1.1 and 0.3 % for random walks: measured there, proved nowhere, and no test is built on it.
 
 **Correlation of the changes** from each checkpoint to the next. It is what two series share beyond a common direction:
 two straight lines with independent noise correlate, their changes do not, and changes of independent random walks are

@@ -63,6 +63,9 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/per_example.py
 	$(BIN)/python benchmarks/langevin.py benchmarks/output/langevin.png
 	$(BIN)/python benchmarks/supersamples.py benchmarks/output/supersamples $(if $(MNIST),--root $(MNIST)/..)
+	$(BIN)/python benchmarks/pathway_capture.py
+	$(BIN)/python benchmarks/pathway_distances.py
+	$(BIN)/python benchmarks/grokking_pathways.py
 	@echo "benchmarks/compression.py and tightness.py need MNIST and Fashion-MNIST (--root); prompts.py needs two models"
 	@echo "from packages: see benchmarks/assets.py."
 ifdef MNIST

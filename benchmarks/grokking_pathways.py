@@ -1,6 +1,6 @@
 """Paths through a small mixture of experts that memorises sums mod 59 and later learns to add; and XOR clusters.
 
-    python benchmarks/grokking_pathways.py [FOLDER] [--experiments addition xor] [--seed 0]
+    python benchmarks/grokking_pathways.py [FOLDER] [--experiments addition xor] [--seed 1]
 
 addition  A mixture of three blocks of four experts is trained (`genbounds.pathways.grokking`), and looked at every 25
           steps: accuracy, restricted and excluded loss, Gini coefficient, weight norm; and how each unordered pair is
@@ -44,6 +44,8 @@ from genbounds.pathways.grokking.training import Moment
 from genbounds.worlds.xor_clusters import XorClusters
 
 STEPS, EVERY, GOAL = 1200, 25, 0.95
+#: Of unordered pairs trained on. With more of them it groks sooner, and shows less of a plateau.
+FRACTION = 0.8
 #: The base setting of XOR clusters, in which all that was predicted is seen, and what each control changes.
 XOR = {"dimension": 20000, "signal": 20.0, "initial_scale": 1e-8}
 CONTROLS = {
@@ -85,7 +87,7 @@ class Run:
 
 def train(seed: int, folder: Path) -> Run:
     """Train a mixture, and keep its routing, logits and weights at each moment."""
-    task, model = modular_addition(seed=seed), Mixture(seed=seed)
+    task, model = modular_addition(fraction=FRACTION, seed=seed), Mixture(seed=seed)
     p, test = task.modulus, ~task.trained
     # Each unordered pair once: its mirror image has the same answer and nearly the same input.
     unordered = task.pairs[:, 0] <= task.pairs[:, 1]
@@ -220,10 +222,13 @@ def addition_figure(run: Run, metrics: Arrays) -> Figure:
     other = seven.twinx()
     other.spines["right"].set_visible(True)
     other.plot(steps, metrics["entropy"], color=VERMILION, ls="--", label="entropy of gates, nats (right)")
-    eight.set_title("Erraticness $C$, median; saturation")
+    start = metrics["erraticness"][0]
+    eight.set_title(f"Erraticness $C$, median (first: {start:.1f}); saturation")
     eight.plot(steps, metrics["erraticness"], color=BLUE, label="$C$ as published")
     eight.plot(steps, metrics["centred erraticness"], color=GREEN, label="$C$, routers centred")
     eight.plot(steps, metrics["saturation"], color=GREY, ls="--", label="saturation")
+    # Nearly equal gates make the published score of the first network large: its cosines are small, of either sign.
+    eight.set_ylim(0, 1.05)
     for panel in panels:
         lines, names = panel.get_legend_handles_labels()
         if panel is seven:
@@ -281,7 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "output" / "grokking")
     parser.add_argument("--experiments", nargs="+", default=["addition", "xor"])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     console = Console(width=200)

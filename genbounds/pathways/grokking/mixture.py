@@ -161,7 +161,8 @@ class Mixture(nn.Module):
     heads : int
         Heads of attention.
     seed : int
-        Of the initial weights: all are normal with variance one over the number of inputs.
+        Of the initial weights. All are normal, of variance ``1 / width`` for embeddings and experts and a third of it
+        for attention, routers and the map to answers, as in torch's linear layers.
 
     Raises
     ------
@@ -200,8 +201,10 @@ class Mixture(nn.Module):
         self.unembedding = nn.Parameter(torch.empty(modulus, width))
         generator = stream(seed, "mixture")
         with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * width**-0.5)
+            for name, parameter in self.named_parameters():
+                large = name in ("embedding", "positions") or ".experts." in name
+                scale = (width if large else 3 * width) ** -0.5
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
 
     def attend(self, pairs: Tensor) -> Tensor:
         """Return the second token of each pair after its attention to both.

@@ -40,7 +40,7 @@ class ModularAddition:
 
 
 def modular_addition(
-    modulus: int = 59, fraction: float = 0.8, seed: int = 0, *, device: torch.device | str = "cpu"
+    modulus: int = 59, fraction: float = 0.85, seed: int = 0, *, device: torch.device | str = "cpu"
 ) -> ModularAddition:
     """Return the task a + b mod p with a random split into training and test pairs.
 
@@ -81,9 +81,9 @@ def modular_addition(
     if p % 2 == 0:
         raise ValueError(f"modulus must be odd, got {p}. Take a prime such as 59.")
     rows, columns = torch.triu_indices(p, p)
-    trained = round(float(confidence("fraction", fraction, "Take 0.8.")) * len(rows))
+    trained = round(float(confidence("fraction", fraction, "Take 0.85.")) * len(rows))
     if trained in (0, len(rows)):
-        raise ValueError(f"fraction must leave pairs on both sides, got {fraction} of {len(rows)} pairs. Take 0.8.")
+        raise ValueError(f"fraction must leave pairs on both sides, got {fraction} of {len(rows)} pairs. Take 0.85.")
     chosen = torch.randperm(len(rows), generator=stream(seed, "split of pairs"))[:trained]
     table = torch.zeros(p, p, dtype=torch.bool)
     table[rows[chosen], columns[chosen]] = True

@@ -47,7 +47,7 @@ def train_mixture(
     model: Mixture,
     task: ModularAddition,
     *,
-    steps: int = 2000,
+    steps: int = 1200,
     every: int = 25,
     until: float | None = None,
     callback: Callable[[int, Mixture], object] | None = None,

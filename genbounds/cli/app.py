@@ -91,7 +91,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return USAGE_ERROR
     except KeyboardInterrupt:
-        resumed = "`certify`, `coherence`, `demo`, `inductive-bias` and `supersample`"
+        resumed = "`certify`, `coherence`, `demo`, `inductive-bias`, `pathways` and `supersample`"
         status(f"Interrupted. The same command, run again, goes on where {resumed} stopped.")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough

@@ -164,7 +164,7 @@ def draw_pathway_series(series: PathwaySeries, figure: "Figure | None" = None) -
     for axes in figure.axes:
         axes.spines["top"].set_visible(False)
         axes.tick_params(labelsize=8)
-        axes.yaxis.label.set_size(9)
+        axes.yaxis.label.set_fontsize(9)
     for axes in panels[-1]:
         axes.set_xlabel(unit)
     note = (

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from genbounds.models.guards import ModelError
 from genbounds.pathways.capture.measurement import capture_routing
 from genbounds.pathways.capture.recorder import RoutingRecorder, record_routing
-from genbounds.pathways.capture.routers import Router
+from genbounds.pathways.capture.routers import Router, RouterCall
 
 
 class Gate(nn.Module):
@@ -106,6 +106,62 @@ def test_probabilities_that_pose_as_logits_are_recognised():
     (said,) = found.warnings
     assert "2 routers (routers.0, routers.1) returned probabilities where logits are usual" in said
     assert logits.warnings == ()
+
+
+@pytest.mark.parametrize("experts", [2, 64])
+def test_probabilities_are_recognised_in_bfloat16_whose_rounding_moves_their_sums(experts):
+    logits, found = (Network(experts=experts, probabilities=each).bfloat16() for each in (False, True))
+    many = torch.arange(400).reshape(100, 4) % 20
+    plain, taken = capture(logits, many), capture(found, many)
+    assert np.abs(taken.layers[0].gates - plain.layers[0].gates).max() < 0.01
+    assert taken.layers[0].gate == "probabilities"
+
+
+class Fixed(nn.Module):
+    """Scores come in as they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.router, self.weight = nn.Identity(), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.router(x)
+
+
+def test_what_read_says_of_gates_holds_and_is_checked():
+    model, scores = Fixed().eval(), torch.tensor([[0.25, 0.75], [3.0, -1.0]])
+
+    def said(gate):
+        return capture_routing(
+            model,
+            scores,
+            batch_size=1,
+            routers="router",
+            read=lambda _, __, output: RouterCall(output, *output.topk(1), gate=gate),
+        )
+
+    gates = said("softmax").layers[0].mean_gates
+    np.testing.assert_allclose(gates[0, 0], 1 / (1 + np.exp(0.5)), rtol=1e-6)  # logits that look like probabilities
+    with pytest.raises(ModelError, match="got probabilities in 1 of 2 calls"):
+        said(None)
+    with pytest.raises(ModelError, match="got probabilities in 1 of 2 calls"):
+        said("probabilities")
+
+
+def test_calls_under_inference_mode_and_outside_are_one_record():
+    model = Network().eval()
+    with record_routing(model, routers="routers.*") as recorder:
+        with torch.inference_mode():
+            model(IDS)
+        model(IDS)
+    np.testing.assert_array_equal(recorder.routing().layers[0].counts[:3], recorder.routing().layers[0].counts[3:])
+    assert recorder.routing().layers[0].pair_counts.sum() == 2 * 12 * 4
+
+
+def test_replicas_of_data_parallel_are_refused():
+    model = Network().eval()
+    with record_routing(model, routers="routers.*"), pytest.raises(ModelError, match="got a replica of Network"):
+        model._replicate_for_data_parallel()(IDS)
 
 
 def test_what_is_not_finite_is_refused_by_name_but_not_in_padding():

@@ -87,10 +87,11 @@ class HeardRouter:
         Raises
         ------
         ModelError
-            If some calls gave probabilities and some did not.
+            If some calls gave probabilities and some did not, or none did where the user said so.
         """
         experts = self.experts
-        if self.gate != "sigmoid" and 0 < self.probable < self.calls:
+        some = self.probable or self.gate == "probabilities"
+        if self.gate != "sigmoid" and some and self.probable < self.calls:
             raise ModelError(
                 f"a router must return logits or probabilities, got probabilities in {self.probable} of {self.calls} "
                 f"calls of {self.router.name}. Say which by read."

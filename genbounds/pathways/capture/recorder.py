@@ -26,6 +26,10 @@ __all__ = ["Keep", "RoutingRecorder", "record_routing"]
 Keep = Literal["samples", "routes", "gates"]
 
 _IN_TRAINING = "Recorded in training mode: dropout and noise in routers make routes random."
+_DECODED_TOGETHER = (
+    "Several samples were decoded together: what one was given after its own end, until the last one ended, counts "
+    "as its tokens."
+)
 
 
 @dataclass(eq=False)
@@ -76,7 +80,7 @@ class RoutingRecorder:
         self._layers: dict[str, HeardRouter] = {}
         self._now: _Pass | None = None
         self._ids_before: Tensor | None = None
-        self._inside = self._trained = False
+        self._inside = self._trained = self._together = False
         self._columns = 0  # seen of the samples that the last pass belongs to
         self._tables: list[Tensor] = []
         self._lengths: list[Tensor] = []
@@ -130,6 +134,11 @@ class RoutingRecorder:
         )
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module is not self.scope:
+            raise ModelError(
+                f"a model must be recorded as one, got a replica of {type(module).__name__} with a part of the batch, "
+                "as DataParallel makes them. Record the module inside of it."
+            )
         inputs = read_inputs(module, args, kwargs)
         if inputs.past:
             self._check_continues(inputs)
@@ -245,6 +254,7 @@ class RoutingRecorder:
         missing = {name: None for name in self.routers if name not in now.reduced}
         if missing:
             raise ModelError(self._silent(missing))
+        now.reduced = {name: now.reduced[name] for name in self._layers}  # columns keep the order of the first pass
         if len(set(now.positions.values())) > 1:
             shown = ", ".join(f"{found} in {name}" for name, found in now.positions.items())
             if self.positions != [-1]:
@@ -277,8 +287,10 @@ class RoutingRecorder:
         self._check(now, tables, lengths, start)
         table = torch.cat(tables, dim=1)
         if goes_on:
-            self._tables[-1] += table
-            self._lengths[-1] += lengths
+            # Not in place: the sums before may be tensors of inference mode.
+            self._tables[-1] = self._tables[-1] + table
+            self._lengths[-1] = self._lengths[-1] + lengths
+            self._together |= rows > 1
         else:
             self._tables.append(table)
             self._lengths.append(lengths)
@@ -286,7 +298,7 @@ class RoutingRecorder:
             self._columns = 0
         self._columns += now.inputs.columns or 0
         for layer, pairs, flag in zip(layers, parts[len(layers) : -2], flags.tolist(), strict=True):
-            layer.pairs += pairs.reshape(layer.experts, layer.experts)
+            layer.pairs = layer.pairs + pairs.reshape(layer.experts, layer.experts)
             layer.probable, layer.calls = layer.probable + int(flag), layer.calls + 1
         if self.keep != "samples":
             self._keep_tokens(now, start)
@@ -389,7 +401,9 @@ class RoutingRecorder:
                 **versions,
                 **(provenance or {}),
             },
-            warnings=warnings_of(self._layers.values()) + (_IN_TRAINING,) * self._trained,
+            warnings=warnings_of(self._layers.values())
+            + (_IN_TRAINING,) * self._trained
+            + (_DECODED_TOGETHER,) * self._together,
         )
 
 
@@ -424,8 +438,9 @@ def record_routing(
     """Record routing during all calls of a model in the block, ``model.generate`` included.
 
     Rows of a batch are samples. Padding does not count, on whichever side, if the model is given its
-    ``attention_mask``. In generation, the tokens of decoding steps are appended to their sample; what changes the order
-    or the number of rows in between, as beam search does, is refused. Recomputation by gradient checkpointing is not
+    ``attention_mask``. In generation, the tokens of decoding steps are appended to their sample, also what
+    a sample is given after its own end while others go on; what changes the order or the number of rows in between, as
+    beam search does, is refused. Recomputation by gradient checkpointing is not
     counted twice. Neither outputs nor gradients nor settings of the model change.
 
     Parameters

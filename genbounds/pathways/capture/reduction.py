@@ -11,7 +11,7 @@ __all__ = ["PER_SAMPLE", "Reduced", "gates_of", "largest_first", "reduce_call"]
 
 #: Columns of a table after gates and counts: entropy, ties, tokens that are not finite, experts taken twice.
 PER_SAMPLE = 4
-#: How far a row may be from summing to 1 and still be probabilities.
+#: How far a row may be from summing to 1 and still be probabilities, where the dtype's rounding is not coarser.
 _SUM = 1e-3
 
 
@@ -34,7 +34,7 @@ class Reduced(NamedTuple):
     probabilities: Tensor
 
 
-def gates_of(logits: Tensor, gate: Gate, counted: Tensor | None) -> tuple[Tensor, Tensor]:
+def gates_of(logits: Tensor, gate: Gate, counted: Tensor | None, *, known: bool = False) -> tuple[Tensor, Tensor]:
     """Return vectors of gates, and whether the logits turned out to be probabilities.
 
     Parameters
@@ -42,10 +42,12 @@ def gates_of(logits: Tensor, gate: Gate, counted: Tensor | None) -> tuple[Tensor
     logits : Tensor, shape (N, K)
         Scores.
     gate : {"softmax", "sigmoid", "probabilities"}
-        How gates come from them. Where softmax is said, but all rows that count are in [0, 1] and sum to 1 within 1e-3,
-        they are taken for probabilities.
+        How gates come from them. Where softmax is said, but all rows that count are in [0, 1] and sum to 1 within 1e-3
+        (2^-7 in bfloat16, whose rounding moves sums by half of that), they are taken for probabilities.
     counted : Tensor of bool, shape (N,), or None
         Which rows count.
+    known : bool
+        Whether softmax is certain: then logits are never taken for probabilities.
 
     Returns
     -------
@@ -54,15 +56,17 @@ def gates_of(logits: Tensor, gate: Gate, counted: Tensor | None) -> tuple[Tensor
     probabilities : Tensor of bool, shape ()
         Whether the logits were probabilities.
     """
+    tolerance = max(_SUM, torch.finfo(logits.dtype).eps)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if gate == "sigmoid":
         scores = logits.sigmoid()
         return scores / scores.sum(dim=1, keepdim=True), torch.zeros((), dtype=torch.bool, device=logits.device)
     sums = logits.sum(dim=1, keepdim=True)
-    rows = (logits.amin(dim=1) >= 0) & (logits.amax(dim=1) <= 1) & ((sums.squeeze(1) - 1).abs() <= _SUM)
+    rows = (logits.amin(dim=1) >= 0) & (logits.amax(dim=1) <= 1) & ((sums.squeeze(1) - 1).abs() <= tolerance)
     probabilities = (rows if counted is None else rows | counted.logical_not()).all()
     if gate == "probabilities":
         return logits / sums, probabilities
+    probabilities = probabilities & (not known)
     return torch.where(probabilities, logits / sums, logits.softmax(dim=1)), probabilities
 
 
@@ -88,7 +92,7 @@ def reduce_call(call: RouterCall, gate: Gate, counted: Tensor | None, rows: int)
         Of all tokens.
     """
     flat = None if counted is None else counted.reshape(-1)
-    gates, probabilities = gates_of(call.logits, gate, flat)
+    gates, probabilities = gates_of(call.logits, gate, flat, known=call.gate is not None)
     selected = call.selected.long()
     taken, place = selected >= 0, selected.clamp(min=0)
     executed = torch.zeros_like(gates).scatter_add_(1, place, taken.to(gates.dtype))

@@ -173,11 +173,12 @@ class Router:
             raise self._unknown(output)
         kind = torch.promote_types(weight.dtype, torch.float32)
         bias = getattr(self.module, "bias", None)
-        return F.linear(
-            hidden.detach().reshape(-1, weight.shape[1]).to(kind),
-            weight.detach().to(kind),
-            bias.detach().to(kind) if isinstance(bias, Tensor) else None,
-        )
+        with torch.autocast(weight.device.type, enabled=False):
+            return F.linear(
+                hidden.detach().reshape(-1, weight.shape[1]).to(kind),
+                weight.detach().to(kind),
+                bias.detach().to(kind) if isinstance(bias, Tensor) else None,
+            )
 
     def _unknown(self, output: Any) -> ModelError:
         parts = output if isinstance(output, tuple | list) else [output]

@@ -66,7 +66,7 @@ class PathwayDistance:
     mean : float
         Mean distance, in symbols unless normalised.
     standard_error : float
-        Over samples, not over pairs; NaN for fewer than four samples.
+        Over samples, not over pairs; NaN for fewer than five samples, or as few pairs.
     level : float
         Nominal confidence of `interval`.
     by_layer : tuple of float or None
@@ -123,7 +123,11 @@ class PathwayDistance:
 
     @property
     def ratio(self) -> float:
-        """``mean / random_mean``: 1 for routes without structure; NaN where random lists do not differ."""
+        """``mean / random_mean``: near 1 for routes without structure; NaN where random lists do not differ.
+
+        Random lists are fitted to the n samples at hand, so that it is somewhat above 1 then, on average by the factor
+        ``n / (n - 1)`` for top-1 paths.
+        """
         return self.mean / self.random_mean if self.random_mean else math.nan
 
     def flat(self) -> dict[str, float]:

@@ -10,6 +10,7 @@ from genbounds.pathways.distance_records import GroupDistances, PathwayDistance
 from genbounds.pathways.distances.matrix import distances_of_pairs
 from genbounds.pathways.distances.measures import Metric, distance_warnings
 from genbounds.pathways.distances.normalisation import Normalisation
+from genbounds.pathways.labels import label_codes
 from genbounds.pathways.nulls.distance_sums import (
     SummedDistances,
     countable,
@@ -89,9 +90,11 @@ def pathway_distance(
     ImportError
         If the metric needs rapidfuzz: the extra ``pathways``.
 
-    Notes ----- The interval takes samples for independent draws, and is normal: standard errors come from the exact
-    variance of a mean over these pairs (`genbounds.pathways.nulls.pair_sums`). Where each sample is equally far from
-    all others on average, as for uniform independent top-1 routing, its law is not normal in the limit.
+    Notes
+    -----
+    The interval takes samples for independent draws, and is normal: standard errors come from the exact variance of a
+    mean over these pairs (`genbounds.pathways.nulls.pair_sums`). Where each sample is equally far from all others on
+    average, as for uniform independent top-1 routing, its law is not normal in the limit.
 
     Examples
     --------
@@ -141,12 +144,7 @@ def pathway_distance(
 
 def _codes(groups: ArrayLike, n: int) -> NDArray[np.int64]:
     """Return labels as numbers from 0, checked."""
-    labels = np.asarray(groups)
-    if labels.shape != (n,):
-        raise ValueError(f"groups must be one label for each of {n} samples, got shape {labels.shape}. Align them.")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise ValueError("groups must be labels, got NaN. Leave out samples without a label.")
-    codes = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    _, codes = label_codes("groups", groups, n)
     sizes = np.bincount(codes)
     if len(sizes) < 2 or sizes.max() < 2:
         raise ValueError(

@@ -17,6 +17,8 @@ __all__ = ["Paths", "cumulative_paths", "literal_strings", "token_paths", "top_p
 
 #: Prefix sums of gates that were rounded to float32, divided by their total, are known to this part of 1.
 _ROUNDING = 2.0**-23
+#: Numbers of experts fit int16.
+_MOST = 2**15
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,11 @@ class Paths:
     ties: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        for array in (self.symbols, self.lengths, self.ties):
+        for name in ("symbols", "lengths", "ties"):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+                kind = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+                raise ValueError(f"{name} must be an array of integers, got {kind}. Pass numpy.asarray of it.")
             array.setflags(write=False)
         shape = self.symbols.shape
         if self.symbols.dtype != np.int16 or len(shape) != 3 or not all(shape):
@@ -276,6 +282,11 @@ def _padded(
     ties: NDArray[np.int64],
 ) -> Paths:
     """Put ordered lists of experts, shape (n, k) with lengths (n,) for each layer, into one padded array."""
+    if max(experts) > _MOST:
+        raise ValueError(
+            f"routing must have at most {_MOST} experts in a layer, got {max(experts)}. Leave out the layer: paths "
+            "hold numbers of 16 bits."
+        )
     lengths = np.stack([length for _, length in lists], axis=1)
     places = max(int(lengths.max()), 1)
     symbols = np.full((*lengths.shape, places), -1, np.int16)

@@ -61,6 +61,8 @@ def test_division_by_the_larger_length_breaks_the_triangle(paths_of, metric):
 def test_what_a_record_must_warn_of(paths_of):
     paths = paths_of([[[0, 1]], [[1, 0]], [[2, 1]]], ties=np.array([0, 2, 1]))
     assert "count digits" in distance_warnings(paths, metric="literal")[0]
+    # Numbers of one and of two digits: lists of equal lengths are strings of different ones.
+    assert "need not be a metric" in distance_warnings(paths, metric="literal", normalise="max")[0]
     assert distance_warnings(paths, normalise="max") == distance_warnings(paths)  # equal lengths: still a metric
     assert distance_warnings(paths)[0].startswith("2 of 3 paths have equal gates somewhere")
 

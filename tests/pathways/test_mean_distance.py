@@ -296,7 +296,11 @@ def test_the_record_goes_through_json_and_is_the_same_for_a_seed():
         ([0, 1], "one label for each of 4"),
         ([0, 0, 0, 0], "at least two, one of them with two"),
         ([0, 1, 2, 3], "at least two, one of them with two"),
-        ([0.0, 0.0, 1.0, math.nan], "must be labels, got NaN"),
+        ([0.0, 0.0, 1.0, math.nan], "must be labels, got None or NaN"),
+        (["a", "a", "b", math.nan], "must be labels, got None or NaN"),
+        (np.array([1, 1, 2, math.nan], object), "must be labels, got None or NaN"),
+        (["a", "a", "b", None], "must be labels, got None or NaN"),
+        (np.array(["a", "a", 1, 1], object), "text or numbers, not both"),
     ],
 )
 def test_labels_that_make_no_groups_are_refused(labels, message):
@@ -312,3 +316,46 @@ def test_paths_that_do_not_differ_have_no_r_squared():
     assert math.isnan(found.groups.r_squared)
     assert math.isnan(found.groups.p_value)
     assert found.shuffled.variance.reason == "not defined: no shuffle changed it"
+
+
+def test_a_matching_that_looks_constant_has_no_standard_error():
+    """Of four samples in two couples, no sum at a sample differs, and the estimate would be 0 while distances vary."""
+    found = pathway_distance(top_one([[0], [0], [1], [1]], 2), shuffles=0)
+    assert found.shuffled.variance.observed > 0
+    assert math.isnan(found.standard_error)
+    for n, pairs in ((5, None), (12, 9)):
+        rng = np.random.default_rng(n)
+        for _ in range(50):
+            first = rng.integers(0, 2, (n, 1))
+            record = pathway_distance(top_one(first, 2), pairs=pairs, shuffles=0, seed=int(rng.integers(1000)))
+            assert record.standard_error > 0 or record.mean in (0, 1)
+
+
+def test_shuffles_that_all_give_the_same_have_no_z_score():
+    found = [
+        pathway_distance(top_one(np.random.default_rng(seed).integers(0, 2, (4, 2)), 2), shuffles=2, seed=seed)
+        for seed in range(40)
+    ]
+    same = [each.shuffled.variance for each in found if each.shuffled.variance.null_sd == 0]
+    assert same
+    assert all(math.isnan(part.z) and part.p_value > 0.5 for part in same)
+    for each in found:
+        assert all(type(value) is float for value in each.flat().values())
+
+
+def test_a_single_layer_has_nothing_to_be_shuffled_against():
+    """On drawn pairs its mean and variance would move: noise of the panel."""
+    paths = random_paths(np.random.default_rng(12), 210, layers=1)  # more pairs than a panel
+    null = shuffled_null(paths, np.arange(210) % 3, metric="jaccard", shuffles=3)
+    assert "single layer" in null.mean.reason
+    assert "single layer" in null.variance.reason
+    assert null.within.reason == ""
+
+
+def test_layers_of_many_experts_are_counted_in_memory_of_the_samples():
+    first = np.random.default_rng(13).integers(0, 2**15, (9, 2))
+    first[1] = first[0]
+    found = pathway_distance(top_one(first, 2**15), [0, 0, 0, 1, 1, 1, 2, 2, 2], shuffles=9, permutations=9)
+    assert found.mean == pytest.approx(2 * 35 / 36)
+    assert found.shuffled.variance.observed == pytest.approx(4 * 35 / 36**2)
+    assert found.groups.within == pytest.approx(2 * 8 / 9)

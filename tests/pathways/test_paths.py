@@ -174,12 +174,23 @@ def test_numbers_of_experts_that_cannot_be(random_routing, k, message):
         ({"symbols": np.array([[[0, 1], [2, 2]]], np.int16)}, "symbols must be different within a layer"),
         ({"experts": (3,)}, "experts must be of shape"),
         ({"ties": np.zeros(2, int)}, "ties must be of shape"),
+        ({"symbols": [[[0, 1], [2, 0]]]}, "symbols must be an array of integers, got list"),
+        ({"lengths": np.array([[2.0, 2.0]])}, "lengths must be an array of integers, got an array of float64"),
     ],
 )
 def test_paths_that_cannot_be_are_refused(change, message):
     paths = Paths(np.array([[[0, 1], [2, 0]]], np.int16), np.array([[2, 2]]), (3, 3), "by hand", np.array([0]))
     with pytest.raises(ValueError, match=message):
         replace(paths, **change)
+
+
+def test_experts_beyond_sixteen_bits_are_refused():
+    """Numbers would wrap round: expert 65539 would be expert 3."""
+    gates, zeros = np.zeros((1, 2**16 + 8), np.float32), np.zeros(1, np.int64)
+    gates[0, 2**16 + 3] = 1
+    layer = RoutedLayer("wide", 0, "softmax", gates, gates.astype(np.int64), np.zeros(1), zeros)
+    with pytest.raises(ValueError, match="at most 32768 experts in a layer, got 65544"):
+        top_paths(Routing((layer,), np.ones(1, np.int64)))
 
 
 def test_ten_thousand_samples_take_about_a_second():

@@ -129,7 +129,7 @@ def distance_warnings(
     ('1 of 2 paths have equal gates somewhere, ordered by number: renumbering experts may change distances.',)
     """
     found = []
-    if normalise == "max" and (paths.lengths != paths.lengths[0]).any():
+    if normalise == "max" and (metric == "literal" or (paths.lengths != paths.lengths[0]).any()):
         found.append(
             "Distances divided by the larger length need not be a metric: two paths may be farther apart than their "
             "distances from a third one add up to. Take normalise='yujian_bo'."

@@ -13,8 +13,9 @@ with the symmetric difference in the place of D it is Jaccard's distance, ``|A ^
 ``|A| + |B| + |A ^ B| = 2 |A u B|``.
 
 **D / max(|s|, |t|)** is no metric: for ab, bc and abc, 1 > 1/3 + 1/3. It is one where all paths are equally long, as a
-multiple of D. For the sum over layers the maximum is taken in each layer, so that 1 is the largest value: our reading,
-[LiFanZhou2025]_ normalise in an appendix without saying how.
+multiple of D; literal strings of equally many experts need not be, as numbers have different numbers of digits. For the
+sum over layers the maximum is taken in each layer, so that 1 is the largest value: our reading, [LiFanZhou2025]_
+normalise in an appendix without saying how.
 """
 
 from typing import Literal, TypeAlias

@@ -20,7 +20,7 @@ from genbounds.pathways.nulls.load_balance import agreeing_pairs, first_experts
 from genbounds.pathways.nulls.pair_sums import PairSums
 from genbounds.pathways.paths import Paths
 
-__all__ = ["SummedDistances", "countable", "summed_blocks", "summed_counts", "summed_pairs"]
+__all__ = ["SummedDistances", "countable", "sum_within", "summed_blocks", "summed_counts", "summed_pairs"]
 
 Integers = NDArray[np.int64]
 #: Largest number of sums (groups of permutations times rows) held at once.
@@ -241,7 +241,7 @@ def summed_counts(paths: Paths, codes: Integers, permuted: Integers) -> SummedDi
     for group in np.flatnonzero(groups > 1):
         inside += agreeing_pairs(first[codes == group], paths.experts)
     same_square = layers**2 * same_pairs - 2 * layers * np.trace(inside) + inside.sum()
-    within = [_sum_within(first, labels, paths.experts) for labels in permuted]
+    within = [sum_within(first, labels, paths.experts) for labels in permuted]
     return SummedDistances(
         PairSums(
             np.full(n, n - 1.0),
@@ -256,8 +256,23 @@ def summed_counts(paths: Paths, codes: Integers, permuted: Integers) -> SummedDi
     )
 
 
-def _sum_within(first: Integers, labels: Integers, experts: tuple[int, ...]) -> int:
-    """Sum the distances within groups, each pair once."""
+def sum_within(first: Integers, labels: Integers, experts: tuple[int, ...]) -> int:
+    """Sum the distances of top-1 paths within groups, each pair once.
+
+    Parameters
+    ----------
+    first : ndarray of int, shape (n, L)
+        The expert of each sample in each layer.
+    labels : ndarray of int, shape (n,)
+        Group of each sample, from 0.
+    experts : tuple of int
+        Number of experts of each layer.
+
+    Returns
+    -------
+    int
+        Exact, in O(n L).
+    """
     sizes = np.bincount(labels)
     found = first.shape[1] * int((sizes * (sizes - 1)).sum())
     for column, number in zip(first.T, experts, strict=True):

@@ -119,7 +119,9 @@ def agreeing_pairs(first: NDArray[np.int64], experts: Sequence[int]) -> NDArray[
 
 
 def _pairs_alike(codes: NDArray[np.int64]) -> int:
-    counts = np.bincount(codes)
+    # Codes of two layers go up to K^2: counting them all at once must not cost more than sorting the samples.
+    few = codes.max() < 64 * len(codes)
+    counts = np.bincount(codes) if few else np.unique(codes, return_counts=True)[1]
     return int((counts * (counts - 1)).sum()) // 2
 
 

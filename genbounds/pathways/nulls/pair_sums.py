@@ -105,7 +105,7 @@ class PairSums:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of the mean over samples; NaN where all pairs share samples, as with three of them."""
+        """Standard error of the mean over samples; NaN where too few pairs share none, as with four of them."""
         mean, pairs = self.mean, self.pairs
         return standard_error(self.degrees, self.rows - mean * self.degrees, self.square - pairs * mean**2)
 
@@ -128,13 +128,14 @@ def standard_error(degrees: Floats, rows: Floats, square: float) -> float:
     pairs = degrees.sum() / 2
     touching = float((degrees * (degrees - 1)).sum())
     apart = pairs**2 - pairs - touching
-    if apart <= 0:
+    # Q / M - P_0 >= Q (1 / M - 1 / apart), as sum_i R_i^2 >= 0: with fewer pairs apart it may be 0 whatever h is.
+    if apart <= pairs:
         return math.nan
     shared = float((rows**2).sum()) - 2 * square
     none = -(square + shared) / apart
     zeta_2 = square / pairs - none
     zeta_1 = min(max(shared / touching - none, 0.0), zeta_2 / 2) if touching else 0.0
-    return math.sqrt(max(pairs * zeta_2 + touching * zeta_1, 0.0)) / pairs
+    return float(math.sqrt(max(pairs * zeta_2 + touching * zeta_1, 0.0)) / pairs)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 from genbounds.pathways.distances.matrix import distances_of_pairs
 from genbounds.pathways.distances.measures import Metric
 from genbounds.pathways.distances.normalisation import Normalisation
-from genbounds.pathways.nulls.distance_sums import countable, summed_counts
+from genbounds.pathways.nulls.distance_sums import countable, sum_within
+from genbounds.pathways.nulls.load_balance import first_experts, load_balance
 from genbounds.pathways.nulls.pair_design import draw_pairs
 from genbounds.pathways.paths import Paths
 
@@ -52,6 +53,9 @@ LAYER_SUM = (
 )
 LOAD_BALANCE = (
     "not defined: the mean distance of top-1 paths is a load-balance index, the same for every shuffle of the layers"
+)
+ONE_LAYER = (
+    "not defined: shuffling the samples of a single layer renames them, which changes nothing over all pairs of them"
 )
 UNMOVED = "not defined: no shuffle changed it"
 NOT_DRAWN = "not asked for: no shuffles were drawn"
@@ -83,8 +87,8 @@ class ShuffledStatistic:
 
     @property
     def z(self) -> float:
-        """``(observed - null_mean) / null_sd``; its law need not be normal."""
-        return (self.observed - self.null_mean) / self.null_sd
+        """``(observed - null_mean) / null_sd``; its law need not be normal. NaN where all shuffles gave the same."""
+        return (self.observed - self.null_mean) / self.null_sd if self.null_sd else math.nan
 
     @property
     def ratio(self) -> float:
@@ -180,25 +184,26 @@ def shuffled_null(
     anywhere = draw_pairs(np.zeros(len(paths), np.int64), _PANEL, generator)
     inside = draw_pairs(codes, _PANEL, generator)
     counted = countable(paths, metric, normalise)
-    none = np.zeros((0, len(paths)), np.int64)
+    groups = np.bincount(codes)
+    same_pairs = int(groups @ (groups - 1)) // 2
 
     def statistics(some: Paths) -> tuple[float, float, float]:
         if counted:
-            sums = summed_counts(some, codes, none).sums
-            return sums.mean, sums.variance, sums.within
+            balance, alike = load_balance(some), sum_within(first_experts(some), codes, some.experts)
+            return balance.mean, balance.variance, alike / same_pairs if same_pairs else math.nan
         distances = distances_of_pairs(some, *anywhere, metric=metric, normalise=normalise).astype(np.float64)
         close = distances_of_pairs(some, *inside, metric=metric, normalise=normalise) if len(inside[0]) else np.nan
         return float(distances.mean()), float(distances.var()), float(np.mean(close))
 
     observed = statistics(paths)
     found = np.array([statistics(shuffled_paths(paths, generator)) for _ in range(shuffles)]).reshape(-1, 3)
-    reasons = [_unmoved_mean(paths, metric, normalise), "", "" if len(inside[0]) else NO_GROUPS]
+    single = ONE_LAYER if paths.layers == 1 else ""
+    reasons = [_unmoved_mean(paths, metric, normalise) or single, single, "" if len(inside[0]) else NO_GROUPS]
     mean, variance, within = (_compared(*part) for part in zip(observed, found.T, reasons, strict=True))
-    groups = np.bincount(codes)
-    measured, close = len(anywhere[0]), len(inside[0])
+    measured, inner = len(anywhere[0]), len(inside[0])
     if counted:
-        measured, close = len(paths) * (len(paths) - 1) // 2, int(groups @ (groups - 1)) // 2
-    return ShuffledNull(mean, variance, within, movable_share(paths), shuffles, measured, close)
+        measured, inner = len(paths) * (len(paths) - 1) // 2, same_pairs
+    return ShuffledNull(mean, variance, within, movable_share(paths), shuffles, measured, inner)
 
 
 def _unmoved_mean(paths: Paths, metric: Metric, normalise: Normalisation | None) -> str:
@@ -224,4 +229,4 @@ def _compared(observed: float, shuffled: NDArray[np.float64], reason: str) -> Sh
     fewer = min((shuffled >= observed - near).sum(), (shuffled <= observed + near).sum())
     p_value = min(1.0, 2 * (1 + int(fewer)) / (1 + len(shuffled)))
     spread = float(shuffled.std(ddof=1)) if len(shuffled) > 1 else math.nan
-    return ShuffledStatistic(observed, float(shuffled.mean()), spread, p_value)
+    return ShuffledStatistic(observed, float(shuffled.mean()), 0.0 if spread <= near else spread, p_value)

@@ -1,61 +1,15 @@
 """A monitor as a callback of trainers that others wrote."""
 
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-__all__ = ["Monitor", "hugging_face_callback", "lightning_callback"]
+if TYPE_CHECKING:
+    from genbounds.models.training.monitor import Monitor
 
-
-class Record(Protocol):
-    """What a monitor measured."""
-
-    def flat(self) -> dict[str, float]:
-        """Return numbers for a logger.
-
-        Returns
-        -------
-        dict
-            Their names and values.
-        """
+__all__ = ["hugging_face_callback", "lightning_callback"]
 
 
-class Monitor(Protocol):
-    """What measures every so many steps or epochs of a training."""
-
-    def step(self, step: int, epoch: int | None = None) -> Record | None:
-        """Measure if it is time to, by steps.
-
-        Parameters
-        ----------
-        step : int
-            Steps taken so far.
-        epoch : int, optional
-            Epochs taken so far, to be noted.
-
-        Returns
-        -------
-        Record or None
-            What was measured, if anything.
-        """
-
-    def epoch(self, epoch: int, step: int | None = None) -> Record | None:
-        """Measure if it is time to, by epochs.
-
-        Parameters
-        ----------
-        epoch : int
-            Epochs taken so far.
-        step : int, optional
-            Steps taken so far, to be noted.
-
-        Returns
-        -------
-        Record or None
-            What was measured, if anything.
-        """
-
-
-def lightning_callback(monitor: Monitor, by: Literal["epoch", "step"], prefix: str) -> Any:
+def lightning_callback(monitor: "Monitor[Any]", by: Literal["epoch", "step"]) -> Any:
     """Return a callback that asks the monitor before the first step, and after each epoch or step.
 
     Parameters
@@ -64,8 +18,6 @@ def lightning_callback(monitor: Monitor, by: Literal["epoch", "step"], prefix: s
         What measures.
     by : {"epoch", "step"}
         What the monitor's `every` counts.
-    prefix : str
-        What the names of the numbers begin with in the trainer's loggers, such as ``coherence``.
 
     Returns
     -------
@@ -97,14 +49,14 @@ def lightning_callback(monitor: Monitor, by: Literal["epoch", "step"], prefix: s
             step = trainer.global_step
             record = monitor.step(step) if by == "step" else monitor.epoch(epoch, step)
             if record is not None:
-                scalars = {f"{prefix}/{name}": value for name, value in record.flat().items()}
+                scalars = {f"{monitor.subject}/{name}": value for name, value in record.flat().items()}
                 for logger in trainer.loggers:
                     logger.log_metrics(scalars, step=step)
 
     return LightningMonitor()
 
 
-def hugging_face_callback(monitor: Monitor, by: Literal["epoch", "step"]) -> Any:
+def hugging_face_callback(monitor: "Monitor[Any]", by: Literal["epoch", "step"]) -> Any:
     """Return a callback that asks the monitor before the first step, and after each epoch or step.
 
     Parameters

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from genbounds.models.training.journal import Journal, fingerprint
+from genbounds.models.training.monitor import Monitor
 from genbounds.models.training.untouched import untouched
-from genbounds.numerics.checks import count
 from genbounds.pathways.capture.measurement import Evaluate
 from genbounds.pathways.metrics import pathway_metrics
 from genbounds.pathways.metrics_records import PathwayMetrics
@@ -19,7 +19,7 @@ from genbounds.pathways.training.snapshots import Snapshots, first_process, plai
 __all__ = ["PathwayMonitor"]
 
 
-class PathwayMonitor:
+class PathwayMonitor(Monitor[PathwayMetrics]):
     """Measures pathways every so many steps or epochs of a training.
 
     Call `step` or `epoch` from your own loop, before the first step and after each one, or hand `lightning` or
@@ -69,6 +69,8 @@ class PathwayMonitor:
     ('step', (0, 2, 4))
     """
 
+    subject = "pathways"
+
     def __init__(
         self,
         model: nn.Module,
@@ -82,61 +84,23 @@ class PathwayMonitor:
         capture: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.model, self.every = model, int(count("every", every))
+        super().__init__(model, every)
         self.options = {"groups": groups} | options
         with untouched(model):
             self._captured = Snapshots(data, snapshots, evaluate=evaluate, **(capture or {}))
         self._journal = Journal(path if first_process() else None)
         self._settings = fingerprint({"capture": self._captured.settings, "options": plain(self.options)})
 
-    def step(self, step: int, epoch: int | None = None) -> PathwayMetrics | None:
-        """Measure if it is time to, by steps.
-
-        Parameters
-        ----------
-        step : int
-            Steps taken so far.
-        epoch : int, optional
-            Epochs taken so far, to be noted.
-
-        Returns
-        -------
-        PathwayMetrics or None
-            The record, if this step is a multiple of `every`.
-        """
-        return self._at(step, f"step {step}", step=step, epoch=epoch)
-
-    def epoch(self, epoch: int, step: int | None = None) -> PathwayMetrics | None:
-        """Measure if it is time to, by epochs.
-
-        Parameters
-        ----------
-        epoch : int
-            Epochs taken so far.
-        step : int, optional
-            Steps taken so far, to be noted.
-
-        Returns
-        -------
-        PathwayMetrics or None
-            The record, if this epoch is a multiple of `every`.
-        """
-        return self._at(epoch, f"epoch {epoch}", step=step, epoch=epoch)
-
-    def _at(self, number: int, name: str, *, step: int | None, epoch: int | None) -> PathwayMetrics | None:
-        if int(count("step or epoch", number, minimum=0)) % self.every:
-            return None
-        with untouched(self.model):
-            self.model.eval()
-            weights = self._captured.weights(self.model)
-            known = self._journal.find(weights, self._settings)
-            if known is None:
-                routing = self._captured.at(self.model, name, epoch=epoch, step=step, weights=weights)
-                measured = MeasuredPathways(name, epoch, step, pathway_metrics(routing, **self.options))
-            else:
-                if self._captured.folder is not None:  # which may lack what the file knows
-                    self._captured.at(self.model, name, epoch=epoch, step=step, weights=weights)
-                measured = MeasuredPathways.from_json(known | {"name": name, "epoch": epoch, "step": step})
+    def _measure(self, name: str, epoch: int | None, step: int | None) -> PathwayMetrics:
+        weights = self._captured.weights(self.model)
+        known = self._journal.find(weights, self._settings)
+        if known is None:
+            routing = self._captured.at(self.model, name, epoch=epoch, step=step, weights=weights)
+            measured = MeasuredPathways(name, epoch, step, pathway_metrics(routing, **self.options))
+        else:
+            if self._captured.folder is not None:  # which may lack what the file knows
+                self._captured.at(self.model, name, epoch=epoch, step=step, weights=weights)
+            measured = MeasuredPathways.from_json(known | {"name": name, "epoch": epoch, "step": step})
         line = measured.to_json() | {"weights": weights, "settings": self._settings}
         if line != known:
             self._journal.add(line)
@@ -146,47 +110,3 @@ class PathwayMonitor:
     def series(self) -> PathwaySeries:
         """What was measured so far, in this run and in those that wrote to the file before."""
         return journalled_series(line for line in self._journal if line["settings"] == self._settings)
-
-    def lightning(self, by: Literal["epoch", "step"] = "epoch") -> Any:
-        """Return a callback for a Lightning trainer.
-
-        Parameters
-        ----------
-        by : {"epoch", "step"}
-            What `every` counts.
-
-        Returns
-        -------
-        lightning.pytorch.Callback
-            It measures, and hands the numbers to the trainer's loggers as ``pathways/...``.
-
-        Raises
-        ------
-        ImportError
-            If neither lightning nor pytorch_lightning is installed.
-        """
-        from genbounds.models.training.callbacks import lightning_callback
-
-        return lightning_callback(self, by, "pathways")
-
-    def hugging_face(self, by: Literal["epoch", "step"] = "epoch") -> Any:
-        """Return a callback for a trainer of Hugging Face's transformers.
-
-        Parameters
-        ----------
-        by : {"epoch", "step"}
-            What `every` counts.
-
-        Returns
-        -------
-        transformers.TrainerCallback
-            It measures; the numbers are in `series` and in the file.
-
-        Raises
-        ------
-        ImportError
-            If transformers is not installed.
-        """
-        from genbounds.models.training.callbacks import hugging_face_callback
-
-        return hugging_face_callback(self, by)

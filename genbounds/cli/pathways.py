@@ -40,6 +40,7 @@ def pathways(
     longest: Annotated[int, Parameter(group=_FOLDERS)] = 512,
     snapshots: Annotated[tuple[Path, ...], Parameter(group=_SNAPSHOTS, **_MANY)] = (),
     routers: Annotated[tuple[str, ...], Parameter(group=_CAPTURE, **_MANY)] = (),
+    top_k: Annotated[int | None, Parameter(group=_CAPTURE)] = None,
     positions: Annotated[Literal["all", "last"], Parameter(group=_CAPTURE)] = "all",
     batch_size: Annotated[int, Parameter(group=_CAPTURE)] = 32,
     groups: Annotated[str | None, Parameter(group=_MEASUREMENT)] = None,
@@ -102,6 +103,8 @@ def pathways(
         Neither the model nor torch is needed.
     routers : tuple of str
         Names or patterns of the modules that route, such as "blocks.*.gate". By default they are found.
+    top_k : int
+        Executed experts of a token, for routers that return logits alone.
     positions : str
         Which tokens of a sample count: all that are no padding, or the last.
     batch_size : int
@@ -167,7 +170,7 @@ def pathways(
     if snapshots:
         routings, labels = _read(snapshots, groups)
     else:
-        how = {"routers": list(routers) or None, "positions": positions, "batch_size": batch_size}
+        how = {"routers": list(routers) or None, "top_k": top_k, "positions": positions, "batch_size": batch_size}
         if folders and texts is not None:
             moments, inputs, labels = _texts(models, texts, column, longest, groups, device, dtype)
             evaluate: Any = "next_token"
@@ -221,7 +224,7 @@ def _read(sources: "Sequence[Path]", groups: str | None) -> tuple[list["Routing"
     from dataclasses import replace
 
     from genbounds.models.training.checkpoint_files import natural_order
-    from genbounds.models.training.order import in_order
+    from genbounds.models.training.measured import in_order
     from genbounds.pathways.routing import read_routing
 
     if groups not in {None, "none"}:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from genbounds.models import save_state
-from genbounds.models.training.order import axis, in_order
+from genbounds.models.training.measured import axis, in_order
 from genbounds.models.training.series import Moment, moments_of_training
 from genbounds.pathways import (
     PathwaySeries,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbounds.coherence.records import Coherence
 from genbounds.coherence.training.stability import StabilityDiagnostic, hold, stability_by_coherence, stability_by_noise
+from genbounds.models.training import measured
 from genbounds.models.training.journal import read_journal
-from genbounds.models.training.order import axis, in_order
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,65 +20,10 @@ _FORMAT = "genbounds coherence series 1"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Coherence at one moment of a training.
+class Measured(measured.Measured[Coherence]):
+    """Coherence at one moment of a training."""
 
-    Attributes
-    ----------
-    name : str
-        Of the checkpoint, or of the moment.
-    epoch, step : int or None
-        How many epochs and steps had been taken, as far as it is known.
-    record : Coherence
-        What was measured.
-    """
-
-    name: str
-    epoch: int | None
-    step: int | None
-    record: Coherence
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON carries them.
-
-        Returns
-        -------
-        dict
-            Through `from_json` an equal object again.
-        """
-        return {
-            "name": self.name,
-            "epoch": self.epoch,
-            "step": self.step,
-            "record": self.record.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Measured":
-        """Read what `to_json` wrote.
-
-        Parameters
-        ----------
-        values : mapping
-            What `to_json` returned, other keys besides or not.
-
-        Returns
-        -------
-        Measured
-            Equal to the one written.
-
-        Raises
-        ------
-        ValueError
-            If it is something else.
-        """
-        try:
-            return cls(values["name"], values["epoch"], values["step"], Coherence.from_json(values["record"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"values must be a measurement that to_json wrote, got {type(error).__name__}: {error} in that of "
-                f"{values.get('name')!r}. Was it edited? Delete it to measure again."
-            ) from error
+    kind = Coherence
 
 
 @dataclass(frozen=True)
@@ -105,7 +50,7 @@ class CoherenceSeries:
     @property
     def axis(self) -> tuple[str, tuple[int, ...]]:
         """What the points are told apart by, and the number of each: epochs, else steps, else their order from 1."""
-        return axis(self.points)
+        return measured.axis(self.points)
 
     def stability(
         self, step_size: float, *, smoothness: float, lipschitz: float, convex: bool = False, n: int | None = None
@@ -255,4 +200,4 @@ def journalled_series(lines: Iterable[Mapping[str, Any]]) -> CoherenceSeries:
     CoherenceSeries
         By steps where all are known, else by epochs where all are, else as written.
     """
-    return CoherenceSeries(in_order(map(Measured.from_json, lines)))
+    return CoherenceSeries(measured.in_order(map(Measured.from_json, lines)))

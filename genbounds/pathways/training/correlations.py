@@ -154,10 +154,7 @@ def correlation(x: ArrayLike, y: ArrayLike, covariates: Mapping[str, ArrayLike] 
     Pearson -0.94, Spearman -0.97, given step -0.14, of changes +0.29 (5 checkpoints, effectively 1.9)
     """
     given = {name: _series(name, values) for name, values in (covariates or {}).items()}
-    one, two = _series("x", x), _series("y", y)
-    lengths = {"x": len(one)} | {name: len(values) for name, values in ({"y": two} | given).items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"x, y and covariates must have a value for each checkpoint, got {lengths}. Leave none out.")
+    one, two = _pair(x, y, given)
     n = len(one)
     if n < _FEWEST:
         raise ValueError(
@@ -231,8 +228,9 @@ def effective_points(x: ArrayLike, y: ArrayLike) -> float:
     >>> effective_points(range(10), range(10))
     1.0
     """
-    n = len(_series("x", x))
-    lags = [lag_one(x), lag_one(y)]
+    series = _pair(x, y, {})
+    n = len(series[0])
+    lags = [lag_one(each) for each in series]
     if any(map(math.isnan, lags)):
         return math.nan
     one, two = (min(max(lag + (1 + 4 * lag) / n, 0.0), 1.0) for lag in lags)
@@ -261,7 +259,12 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, covariates: ArrayLike) -> fl
     -0.052631578947
     """
     given = finite("covariates", covariates)
-    return _partial(_series("x", x), _series("y", y), given)[0]
+    if given.ndim != 2:
+        raise ValueError(
+            f"covariates must have a row for each checkpoint and a column for each covariate, got shape {given.shape}. "
+            "Stack them as columns."
+        )
+    return _partial(*_pair(x, y, {"covariates": given}), given)[0]
 
 
 def _partial(x: Vector, y: Vector, given: Vector) -> tuple[float, str]:
@@ -291,6 +294,15 @@ def _series(name: str, values: ArrayLike) -> Vector:
     if found.ndim != 1:
         raise ValueError(f"{name} must be one number for each checkpoint, got shape {found.shape}. Flatten it.")
     return found
+
+
+def _pair(x: ArrayLike, y: ArrayLike, given: Mapping[str, Vector]) -> tuple[Vector, Vector]:
+    """Return two series, which are as long as each other and as the covariates."""
+    one, two = _series("x", x), _series("y", y)
+    lengths = {name: len(values) for name, values in ({"x": one, "y": two} | dict(given)).items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"x, y and covariates must have a value for each checkpoint, got {lengths}. Leave none out.")
+    return one, two
 
 
 def _varies(values: Vector) -> bool:

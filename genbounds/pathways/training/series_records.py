@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from genbounds.models.training.journal import read_journal
-from genbounds.models.training.order import axis, in_order
+from genbounds.models.training.measured import Measured, axis, in_order
 from genbounds.numerics.restoring import restored
 from genbounds.pathways.memorised import memorisation_times, share_before_last
 from genbounds.pathways.metrics import pathway_metrics
@@ -36,60 +36,10 @@ _DELTA = 0.05
 
 
 @dataclass(frozen=True)
-class MeasuredPathways:
-    """Pathway metrics at one moment of a training.
+class MeasuredPathways(Measured[PathwayMetrics]):
+    """Pathway metrics at one moment of a training."""
 
-    Attributes
-    ----------
-    name : str
-        Of the checkpoint, or of the moment.
-    epoch, step : int or None
-        How many epochs and steps had been taken, as far as it is known.
-    record : PathwayMetrics
-        What was measured.
-    """
-
-    name: str
-    epoch: int | None
-    step: int | None
-    record: PathwayMetrics
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON carries them.
-
-        Returns
-        -------
-        dict
-            Through `from_json` the same again.
-        """
-        return {"name": self.name, "epoch": self.epoch, "step": self.step, "record": self.record.to_json()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "MeasuredPathways":
-        """Read what `to_json` wrote.
-
-        Parameters
-        ----------
-        values : mapping
-            What `to_json` returned, other keys besides or not.
-
-        Returns
-        -------
-        MeasuredPathways
-            The same again.
-
-        Raises
-        ------
-        ValueError
-            If it is something else.
-        """
-        try:
-            return cls(values["name"], values["epoch"], values["step"], PathwayMetrics.from_json(values["record"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"values must be a measurement that to_json wrote, got {type(error).__name__}: {error} in that of "
-                f"{values.get('name')!r}. Was it edited? Delete it to measure again."
-            ) from error
+    kind = PathwayMetrics
 
 
 @dataclass(frozen=True)

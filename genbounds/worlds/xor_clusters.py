@@ -242,7 +242,7 @@ class XorClusters:
         Raises
         ------
         ValueError
-            If an argument is out of range.
+            If an argument is out of range, or the training leaves the range of float64.
         """
         for name, value in (("n", n), ("width", width), ("test_points", test_points)):
             count(name, value)
@@ -265,6 +265,11 @@ class XorClusters:
             margins = sample.labels * outputs
             active = initial + coefficients @ across
             there, mirrored = signs @ np.maximum(active, 0), signs @ np.maximum(-active, 0)
+            if not all(np.isfinite(values).all() for values in (outputs, there, mirrored)):
+                raise ValueError(
+                    f"step_size must leave outputs finite, got {step_size!r}, with which they are not after {time} "
+                    "steps. Take a smaller one, or smaller initial weights."
+                )
             fitted = margins > 0
             noisy = fitted[flipped].mean() if flipped.any() else math.nan
             wrong = np.count_nonzero(there * fresh.clean <= 0)

@@ -229,3 +229,17 @@ def test_through_json():
         again = Correlation.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False)))
         assert again.to_json() == found.to_json()
         assert str(again) == str(found)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: effective_points([1, 2, 3], [1, 2, 4, 3]), "a value for each checkpoint"),
+        (lambda: partial_correlation([1, 2, 3, 4], [1, 3, 2], np.ones((4, 1))), "a value for each checkpoint"),
+        (lambda: partial_correlation([1, 2, 3, 4], [1, 3, 2, 4], np.ones((5, 1))), "a value for each checkpoint"),
+        (lambda: partial_correlation([1, 2, 3, 4], [1, 3, 2, 4], [1, 2, 3, 5]), "a row for each checkpoint"),
+    ],
+)
+def test_series_of_different_lengths_are_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()

@@ -161,3 +161,11 @@ def test_the_norm_of_all_weights_is_that_of_one_long_vector():
     }
     long = np.concatenate([np.ravel(value).astype(np.float64) for value in weights.values()])
     assert weight_norm(weights) == pytest.approx(np.linalg.norm(long), rel=1e-14)
+
+
+@pytest.mark.parametrize("value", [-1.7, 0.1, 1 / 3, 1e5])
+def test_what_rounding_leaves_of_a_constant_is_no_frequency(value):
+    constant = np.full((59, 8), value)
+    assert not frequency_norms(constant).any()
+    with pytest.raises(ValueError, match="power to share"):
+        key_frequencies(constant)

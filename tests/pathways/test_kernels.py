@@ -232,3 +232,11 @@ def test_what_is_refused():
         published_bound(np.eye(2), [1.0, 1.0], 1.0, 1.0, 1.0)
     assert effective_dimension(np.ones((4, 4)), 1.0) == pytest.approx(0.8)  # zeros of rounding either side of 0
     assert effective_dimension(np.zeros((2, 2)), 1.0) == 0
+
+
+@pytest.mark.parametrize("ridge", [1e-16, 1e-13, 1e-9])
+def test_rounding_of_a_singular_kernel_is_no_direction(ridge):
+    features = np.random.default_rng(0).standard_normal((30, 4))
+    found = effective_dimension(features @ features.T, ridge)
+    assert found == pytest.approx(4, abs=1e-8)
+    assert fixed_design_risk(features @ features.T, np.zeros(30), 1.0, ridge).variance == pytest.approx(4 / 30)

@@ -241,3 +241,9 @@ def test_trainings_that_are_none_are_refused(change, message):
     arguments = {"n": 4, "width": 2, "steps": [1], "step_size": 0.1, "initial_scale": 0.1} | change
     with pytest.raises(ValueError, match=message):
         XorClusters(4, 1.0, 0.1).train(np.random.default_rng(0), arguments.pop("n"), **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+def test_a_training_that_diverges_has_no_test_error():
+    with pytest.raises(ValueError, match="step_size must leave outputs finite"):
+        train(0, 10, dimension=20, step_size=1e308, steps=[5])

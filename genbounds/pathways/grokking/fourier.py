@@ -59,7 +59,7 @@ def frequency_norms(matrix: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray, shape ((p - 1) / 2,)
         Norms ``sqrt(|cos_k W|^2 + |sin_k W|^2)`` for k = 1, ...; their squares and that of the constant component sum
-        to the squared Frobenius norm.
+        to the squared Frobenius norm. What is below p times the rounding of float64 of that norm is 0.
 
     Raises
     ------
@@ -71,7 +71,8 @@ def frequency_norms(matrix: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"matrix must have a row for each remainder, got shape {rows.shape}. Pass an embedding.")
     parts = fourier_basis(len(rows))[1:] @ rows
     norms: NDArray[np.float64] = np.sqrt(np.square(parts).reshape(len(rows) // 2, -1).sum(axis=1))
-    return norms
+    rounding = len(rows) * np.finfo(np.float64).eps * np.linalg.norm(rows)
+    return np.where(norms > rounding, norms, 0.0)
 
 
 def gini(values: ArrayLike) -> float:

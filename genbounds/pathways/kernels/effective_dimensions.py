@@ -25,7 +25,8 @@ def effective_dimension(kernel: ArrayLike, ridge: ArrayLike) -> Float64:
     Parameters
     ----------
     kernel : array_like, shape (n, n)
-        H, symmetric and positive semidefinite. Eigenvalues below 0 by at most 1e-10 of the largest count as 0.
+        H, symmetric and positive semidefinite. Eigenvalues below 0 by at most 1e-10 of the largest count as 0, and so
+        do those above it up to n times the rounding of float64 of the largest: they are that of zeros.
     ridge : array_like
         Positive; one number or several.
 
@@ -60,7 +61,7 @@ def semidefinite(kernel: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.flo
     Returns
     -------
     values : ndarray, shape (n,)
-        Eigenvalues, in increasing order; those that rounding put below 0 are 0.
+        Eigenvalues, in increasing order; those that differ from 0 by rounding are 0.
     vectors : ndarray, shape (n, n)
         Eigenvectors, as columns.
 
@@ -84,4 +85,5 @@ def semidefinite(kernel: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.flo
             f"kernel must be positive semidefinite, got the eigenvalue {values[0]:.3g} beside {values[-1]:.3g}. "
             "Compute it in float64."
         )
-    return np.maximum(values, 0.0), vectors
+    known = len(values) * np.finfo(np.float64).eps * values[-1]
+    return np.where(values > known, values, 0.0), vectors

@@ -223,6 +223,11 @@ def effective_points(x: ArrayLike, y: ArrayLike) -> float:
     float
         From 1 to n; NaN if a series is constant.
 
+    Raises
+    ------
+    ValueError
+        If lengths differ, or a value is NaN or infinite.
+
     Examples
     --------
     >>> effective_points(range(10), range(10))
@@ -252,6 +257,11 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, covariates: ArrayLike) -> fl
     -------
     float
         In [-1, 1]; NaN if there are too few points or the covariates explain x or y wholly.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or a value is NaN or infinite.
 
     Examples
     --------

@@ -188,16 +188,28 @@ class PathwayMetrics(UsageRecord):
             Those of `values` by their names (and ``loss_error``), of the two distances as ``distance/...`` and
             ``top/...``, of single paths as in `PathComplexity.flat`, of layers as ``layer/...``; without what is not
             defined.
+
+        Raises
+        ------
+        ValueError
+            If one of `values` bears the name of a metric.
         """
+        given = {value.name: value.mean for value in self.values}
+        given |= {f"{value.name}_error": value.standard_error for value in self.values}
         found: dict[str, float] = {}
-        for value in self.values:
-            found |= {value.name: value.mean, f"{value.name}_error": value.standard_error}
         for prefix, distance in (("distance", self.distance), ("top", self.top)):
             found |= {f"{prefix}/{name}": number for name, number in distance.flat().items()}
         for part in (self.raw, self.centred, self.load, self.saturation):
             found |= part.flat() if part is not None else {}
+        if taken := given.keys() & found.keys():
+            raise ValueError(
+                f"values must have names of their own, got {', '.join(sorted(taken))}, which metrics bear. Let "
+                "evaluate return another name."
+            )
         return {
-            name: float(value) for name, value in found.items() if math.isfinite(value) and not name.endswith("/number")
+            name: float(value)
+            for name, value in (given | found).items()
+            if math.isfinite(value) and not name.endswith("/number")
         }
 
     def headline(self) -> dict[str, float]:

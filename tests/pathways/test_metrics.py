@@ -172,3 +172,9 @@ def test_the_same_arguments_give_the_same_record():
 def test_it_needs_no_torch():
     code = "import genbounds.pathways.training.series_records, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_value_with_the_name_of_a_metric_is_refused():
+    found = pathway_metrics(routing_of(values=("router_entropy",)), **FAST)
+    with pytest.raises(ValueError, match="values must have names of their own, got router_entropy"):
+        found.flat()

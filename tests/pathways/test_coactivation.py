@@ -117,3 +117,12 @@ def test_dropped_tokens_have_no_expectation_and_missing_parts_are_said():
         coactivation_matrix([[1, 1], [0, 1]])
     with pytest.raises(ValueError, match="at most the number on the diagonal"):
         coactivation_matrix([[1, 2], [2, 1]])
+
+
+def test_the_divergence_is_the_total_variation_between_laws_of_pairs():
+    """Of six pairs of four experts, equally loaded, two are seen: 2/3 of them would have to change."""
+    selected = np.array([[0, 1], [2, 3]] * 6)
+    layer = coactivation(routing_of([selected], [4, 8], 4)).layers[0]
+    assert layer.divergence == pytest.approx(2 / 3)
+    assert layer.pairs[0].lift == pytest.approx(3)
+    assert {(pair.given, pair.other) for pair in layer.pairs} == {(0, 1), (1, 0), (2, 3), (3, 2)}

@@ -120,3 +120,16 @@ def test_nothing_has_no_load():
         expert_load(routing_of([np.full((3, 1), -1)], [3], 2))
     with pytest.raises(ValueError, match="values must be above 0 somewhere"):
         gini([0.0, 0.0])
+
+
+def test_entropies_of_routers_are_means_over_tokens_not_samples():
+    rng = np.random.default_rng(20)
+    gates = [rng.dirichlet(np.full(4, 0.5), 9) for _ in range(2)]
+    found = expert_load(routing_of([np.zeros((9, 1), int)] * 2, [1, 6, 2], 4, gates=gates))
+    tokens = [-(part * np.log(part)).sum(axis=1) for part in gates]
+    for layer, part in zip(found.layers, tokens, strict=True):
+        assert layer.router_entropy == pytest.approx(part.mean())
+    whole, owner = np.mean(tokens, axis=0), np.repeat(np.arange(3), [1, 6, 2])
+    without = [whole[owner != i].mean() for i in range(3)]
+    assert found.router_entropy == pytest.approx(whole.mean())
+    assert found.router_entropy_error == pytest.approx(math.sqrt(2 * np.var(without)))

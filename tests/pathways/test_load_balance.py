@@ -60,6 +60,7 @@ def test_the_law_of_independent_routing_by_enumeration(weights):
     assert found.mean == pytest.approx(law @ values)
     assert found.variance == pytest.approx(law @ values**2 - (law @ values) ** 2)
     assert found.at_most(0.5) == pytest.approx(law[0])
+    assert found.at_most(1) == pytest.approx(law[0] + law[1])
 
 
 def test_uniform_routing_and_what_is_refused():

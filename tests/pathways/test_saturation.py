@@ -76,3 +76,18 @@ def test_what_cannot_be_compared_is_refused():
         saturation(bare, one)
     with pytest.raises(ValueError, match="same layers, experts and k"):
         saturation(one, routing_of([np.array([[0], [1], [0]])], [1, 2], 3))
+
+
+def test_experts_that_capacity_left_out_of_either_checkpoint():
+    rng = np.random.default_rng(21)
+    early, last = random_sets(rng, 40, 5, 3), random_sets(rng, 40, 5, 3)
+    early[:10, 2], early[5:8] = -1, -1
+    last[20:35, 2], last[6:8], last[30] = -1, -1, -1  # tokens 6 and 7 have no expert at either checkpoint
+    layer = saturation(routing_of([early], [15, 25], 5), routing_of([last], [15, 25], 5)).layers[0]
+    sets = [({*a} - {-1}, {*b} - {-1}) for a, b in zip(early.tolist(), last.tolist(), strict=True)]
+    size_early, size_last = (sum(len(pair[side]) for pair in sets) for side in (0, 1))
+    assert layer.saturation == pytest.approx(sum(len(a & b) for a, b in sets) / size_last)
+    assert layer.random == pytest.approx(size_early / 40 / 5)
+    assert layer.jaccard == pytest.approx(np.mean([len(a & b) / len(a | b) for a, b in sets if a | b]))
+    has = last[:, 0] >= 0
+    assert layer.top_agreement == pytest.approx((early[has, 0] == last[has, 0]).mean())

@@ -80,8 +80,11 @@ def test_domains_that_say_nothing_are_refused():
     routing = routing_of([np.zeros((4, 1), int)], [2, 2], 2)
     with pytest.raises(ValueError, match="domains must be two or more"):
         domain_specialisation(routing, ["a", "a"])
-    with pytest.raises(ValueError, match="domains must be a label for each of 2 samples"):
+    with pytest.raises(ValueError, match="domains must be one label for each of 2 samples"):
         domain_specialisation(routing, ["a"])
+    for missing in (None, math.nan):
+        with pytest.raises(ValueError, match="domains must be labels, got None or NaN"):
+            domain_specialisation(routing, ["a", missing])
 
 
 def test_vocabulary_by_hand():

@@ -12,7 +12,6 @@ domains differently does not say that they do so for the domain's sake: lengths 
 well.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genbounds.numerics.checks import confidence, count
 from genbounds.numerics.discrete_information import mutual_information
+from genbounds.pathways.labels import label_codes
 from genbounds.pathways.routing import Routing
 from genbounds.pathways.usage.clusters import entropy, jackknife_error, normal_ends, ratio, without_bias
 from genbounds.pathways.usage.pairings import against
@@ -99,7 +99,7 @@ class DomainSpecialisation(UsageRecord):
 
 
 def domain_specialisation(
-    routing: Routing, domains: ArrayLike | Sequence[str], *, permutations: int = 199, level: float = 0.95, seed: int = 0
+    routing: Routing, domains: ArrayLike, *, permutations: int = 199, level: float = 0.95, seed: int = 0
 ) -> DomainSpecialisation:
     """Measure which experts serve which domain.
 
@@ -124,15 +124,10 @@ def domain_specialisation(
     Raises
     ------
     ValueError
-        If there is not a label for each sample, or all are the same.
+        If there is not a label for each sample, one is missing, or all are the same.
     """
     confidence("level", level)
-    labels = np.asarray(domains)
-    if labels.shape != (len(routing),):
-        raise ValueError(
-            f"domains must be a label for each of {len(routing)} samples, got shape {labels.shape}. Pass one a sample."
-        )
-    names, domain = np.unique(labels, return_inverse=True)
+    names, domain = label_codes("domains", domains, len(routing))
     if len(names) < 2:
         raise ValueError(f"domains must be two or more, got only {names[0]!r}. Pass labels that differ.")
     member = np.eye(len(names))[domain]  # (n, D)

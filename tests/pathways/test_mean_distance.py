@@ -11,7 +11,7 @@ from scipy.stats import binom
 from genbounds.pathways import Paths, PathwayDistance, distance_matrix, pathway_distance, shuffled_null
 from genbounds.pathways.nulls.distance_sums import summed_blocks, summed_counts, summed_pairs
 from genbounds.pathways.nulls.pair_design import draw_pairs
-from genbounds.pathways.nulls.pair_sums import PairSums
+from genbounds.pathways.nulls.pair_sums import PairSums, standard_error
 from genbounds.pathways.nulls.random_lists import list_weights, random_lists
 from genbounds.pathways.nulls.shuffled import shuffled_paths
 
@@ -158,6 +158,25 @@ def test_planted_groups_have_the_distances_of_their_closed_form(rho):
     apart = layers * (1 - 1 / experts)
     for values, truth in ((within, apart * (1 - rho**2)), (between, apart)):
         assert abs(np.mean(values) - truth) <= 5 * np.std(values) / math.sqrt(total) + 1e-12
+
+
+def test_the_standard_error_of_r_squared():
+    """That of its linear part, written out pair by pair; and as large as the spread over repetitions."""
+    rng, found, errors = np.random.default_rng(14), [], []
+    for _ in range(400):
+        codes = rng.integers(0, 3, 30)
+        shared = rng.random((30, 5)) < 0.7
+        first = np.where(shared, codes[:, None], rng.integers(0, 4, (30, 5)))
+        sums = summed_counts(top_one(first), codes, NONE.reshape(0, 1)).sums
+        found.append(sums.r_squared)
+        errors.append(sums.r_squared_error)
+    one, two = np.triu_indices(30, 1)
+    h, same = (first[one] != first[two]).sum(axis=1), (codes[one] == codes[two]).astype(float)
+    within, share, mean = h[same > 0].mean(), same.mean(), h.mean()
+    linear = -same * (h - within) / (share * mean) + within * (h - mean) / mean**2
+    rows = np.bincount(one, linear, 30) + np.bincount(two, linear, 30)
+    assert standard_error(sums.degrees, rows, float(linear @ linear)) == pytest.approx(errors[-1], rel=1e-9)
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(found), rel=0.15)
 
 
 def rejections(rho, repetitions, alpha=0.1):

@@ -155,6 +155,9 @@ def test_generation_is_a_pass_over_what_was_generated(models, family):
     generated = recorder.routing()
     assert generated.lengths.tolist() == [11, 8, 11]  # the last token is never an input
     assert generated.warnings[-1].startswith("Several samples were decoded together")
+    with record_routing(model) as recorder:
+        model.generate(ids[:1], max_new_tokens=2, do_sample=False)
+    assert recorder.routing().warnings == ()
     mask = torch.cat([mask, torch.ones(3, 3, dtype=torch.long)], dim=1)
     plain = capture(family, model, {"input_ids": whole[:, :-1], "attention_mask": mask})
     np.testing.assert_array_equal(generated.token_ids, plain.token_ids)

@@ -85,6 +85,12 @@ def test_next_token_is_cross_entropy_over_tokens_that_count():
         assert found["correct"][row] == pytest.approx(np.mean(right))
 
 
+def test_a_sample_without_a_next_token_is_refused_beside_others():
+    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 1], [1, 1, 1, 0]])
+    with pytest.raises(ValueError, match="at least two tokens for next_token"):
+        capture(Network(), {"ids": IDS, "attention_mask": mask}, evaluate="next_token")
+
+
 def test_targets_reach_the_users_evaluation():
     data, seen = ({"ids": IDS}, torch.arange(3)), []
     routing = capture(Network(), data, evaluate=lambda out, _, y: seen.append(y) or {"y": y.float()}, batch_size=2)

@@ -55,6 +55,8 @@ def from_cosines(cosines):
 def test_the_formula_term_by_term(centred):
     record = random_routing(shift=1.0)
     found = erraticness(record, centred=centred)
+    said = found.flat()["centred_consistency_median" if centred else "consistency_median"]
+    assert said == np.median(found.consistency[found.valid])
     for sample in range(len(record)):
         vectors = []
         for each in record.layers:
@@ -171,6 +173,10 @@ def test_all_samples_invalid():
     assert found.average_cosine == pytest.approx(-0.3)
     assert found.flat() == {"erraticness_invalid_share": 1.0, "mean_cosine": pytest.approx(-0.3)}
     assert "100.0% of the samples" in found.summary()
+
+
+def test_the_interval_of_the_median_reaches_its_level_where_it_can_exactly():
+    assert median_interval(np.array([3.0, 1.0]), 0.5) == (1.0, 3.0)  # 1 - 2 / 4
 
 
 @pytest.mark.parametrize(("m", "level"), [(5, 0.95), (6, 0.95), (25, 0.95), (40, 0.8), (101, 0.99)])

@@ -121,3 +121,11 @@ def test_a_linear_gate_whose_block_makes_its_own_weights_is_refused():
 
     with pytest.raises(ModelError, match="Update transformers"):
         find_routers(nn.ModuleList([PhimoeSparseMoeBlock(top_k=2)]))
+
+
+@pytest.mark.parametrize("gate", ["softmax", "sigmoid"])
+def test_the_gate_of_a_router_of_one_expert_is_seen_in_its_weights(gate):
+    torch.manual_seed(0)
+    logits = torch.randn(50, 4)
+    scores = logits.softmax(1) if gate == "softmax" else logits.sigmoid()
+    assert router().gate_of(RouterCall(logits, *scores.topk(1))) == (gate, True)

@@ -12,7 +12,8 @@ from genbounds.theorems.theorem import REGISTERED
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {
-    name: (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("coherence", "inductive_bias", "information", "pathways")
+    name: (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("coherence", "inductive_bias", "information", "pathways")
 }
 NAMES = [
     (page, name) for page, text in PAGES.items() for name in sorted(set(re.findall(r"`(genbounds\.[\w.]+)", text)))
@@ -34,7 +35,8 @@ def test_every_name_exists(page, name):
 
 
 @pytest.mark.parametrize(
-    ("page", "rooms"), [("coherence", ["coherence"]), ("inductive_bias", ["inductive_bias", "rare_events"]), ("pathways", ["pathways"])]
+    ("page", "rooms"),
+    [("coherence", ["coherence"]), ("inductive_bias", ["inductive_bias", "rare_events"]), ("pathways", ["pathways"])],
 )
 def test_calls_of_the_rooms_exist(page, rooms):
     for room in (importlib.import_module(f"genbounds.{name}") for name in rooms):

@@ -138,7 +138,7 @@ def pathways(
     dtype : str
         Type of the network's numbers.
     seed : int
-        Seed of everything drawn, and of the demonstration.
+        Seed of everything drawn; the demonstration has its own.
     json : bool
         Print the series as JSON on standard output, and nothing else.
 
@@ -175,9 +175,8 @@ def pathways(
             moments, inputs, labels = _texts(models, texts, column, longest, groups, device, dtype)
             evaluate: Any = "next_token"
         else:
-            moments, inputs, labels = _network(
-                own, (model, checkpoints, data, part), (prefix, entry, trust_pickle), groups, out, seed
-            )
+            network = model, checkpoints, data, part
+            moments, inputs, labels = _network(own, network, (prefix, entry, trust_pickle), groups, out)
             from genbounds.workflow.pathways_demo import classification as evaluate
 
             how |= _place(device, dtype)
@@ -286,7 +285,6 @@ def _network(
     files: tuple[str, str, bool],
     groups: str | None,
     out: Path,
-    seed: int,
 ) -> tuple[Any, Any, list[Any] | None]:
     """Find checkpoints and data, or train the demonstration's."""
     from genbounds.cli.console import progress_wanted, status
@@ -306,7 +304,7 @@ def _network(
         from genbounds.workflow.pathways_demo import train_addition
 
         status("Training a small mixture of experts on sums mod 59: about two minutes on two cores.")
-        training = train_addition(out / "checkpoints", seed=seed, progress=progress_wanted())
+        training = train_addition(out / "checkpoints", progress=progress_wanted())
         build, checkpoints, inputs = Mixture, training.checkpoints, training.test
     labels: list[Any] | None = None
     if groups != "none":

@@ -163,6 +163,11 @@ def test_the_norm_of_all_weights_is_that_of_one_long_vector():
     assert weight_norm(weights) == pytest.approx(np.linalg.norm(long), rel=1e-14)
 
 
+def test_singular_values_of_zero_count_for_nothing():
+    assert effective_rank(np.diag([2.0, 2.0, 0.0])) == pytest.approx(2)
+    assert stable_rank(np.diag([2.0, 2.0, 0.0])) == pytest.approx(2)
+
+
 @pytest.mark.parametrize("value", [-1.7, 0.1, 1 / 3, 1e5])
 def test_what_rounding_leaves_of_a_constant_is_no_frequency(value):
     constant = np.full((59, 8), value)

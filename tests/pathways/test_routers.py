@@ -129,3 +129,16 @@ def test_the_gate_of_a_router_of_one_expert_is_seen_in_its_weights(gate):
     logits = torch.randn(50, 4)
     scores = logits.softmax(1) if gate == "softmax" else logits.sigmoid()
     assert router().gate_of(RouterCall(logits, *scores.topk(1))) == (gate, True)
+
+
+def test_the_block_around_a_router_is_no_router():
+    with pytest.raises(ModelError, match=r"got layers.0, which holds the router layers.0.gate. Name that one"):
+        find_routers(network(), "layers.?", top_k=2)
+    assert len(find_routers(network(), "layers.[02]", read=lambda *_: None)) == 2
+
+
+def test_a_gate_that_is_none_is_refused():
+    logits = torch.randn(5, 4)
+    call = RouterCall(logits, *logits.topk(2), gate="soft")
+    with pytest.raises(ModelError, match=r"gate must be one of .*, got 'soft'"):
+        router(reader=lambda *_: call).read((), None)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,8 @@ class Router:
         call = self.reader(self.module, inputs, output) if self.reader else self._recognise(inputs, output)
         if not isinstance(call, RouterCall):
             raise ModelError(f"read must return a RouterCall, got a {type(call).__name__} for the router {self.name}.")
+        if call.gate not in (None, *get_args(Gate)):
+            raise ModelError(f"gate must be one of {get_args(Gate)}, got {call.gate!r} for the router {self.name}.")
         experts = call.logits.shape[-1]
         tokens = call.logits.shape[:-1]
         fits = (
@@ -273,7 +275,8 @@ def find_routers(
     Raises
     ------
     ModelError
-        If there is none, or a name fits no module (the message lists modules that look like routers); or for Phimoe
+        If there is none, or a name fits no module (the message lists modules that look like routers), or is that of a
+        block around a router without `read`; or for Phimoe
         before transformers 5, whose weights no router returns.
     """
     modules = dict(model.named_modules())
@@ -292,6 +295,11 @@ def find_routers(
         raise ModelError(
             f"model must have {wanted}, got none in {type(model).__name__}; {shown}. Name the router modules by "
             "routers."
+        )
+    held = [(name, inside) for name in names for inside in _beside_experts(modules) if inside.startswith(f"{name}.")]
+    if held and read is None:  # what a block returns is no logits, but may look like them
+        raise ModelError(
+            f"routers must be modules that route, got {held[0][0]}, which holds the router {held[0][1]}. Name that one."
         )
     config = getattr(model, "config", None)
     return [_router(name, modules, config, top_k, read) for name in names]

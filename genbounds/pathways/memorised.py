@@ -79,8 +79,15 @@ def share_before_last(times: ArrayLike, checkpoints: int) -> float:
     -------
     float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there is no sample.
     """
     found = np.asarray(times)
+    if not found.size:
+        raise ValueError("times must be of at least one sample, got none. A share of nothing is not defined.")
     return float(((found >= 0) & (found < checkpoints - 1)).mean())
 
 

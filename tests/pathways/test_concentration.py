@@ -78,3 +78,10 @@ def test_unseen_paths_are_made_up_for_where_draws_are_independent():
     assert abs(np.mean(estimates) - truth) < 0.1
     with pytest.raises(ValueError, match="counts must be above 0 somewhere"):
         chao_shen_entropy([0, 0])
+
+
+def test_paths_that_differ_in_the_first_of_many_layers_stay_different():
+    """Four symbols in each of forty layers: numbers of 64 bits would forget the first eight."""
+    first = np.arange(12).reshape(-1, 1) % 3
+    routing = routing_of([first] + [np.zeros((12, 1), int)] * 39, [2] * 6, 3)
+    assert path_concentration(routing, permutations=1).distinct == 3

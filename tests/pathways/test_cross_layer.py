@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbounds.numerics.discrete_information import mutual_information
+from genbounds.pathways.routing import Routing
 from genbounds.pathways.usage.clusters import entropy, without_bias
 from genbounds.pathways.usage.cross_layer import CrossLayerInformation, cross_layer_information
 from genbounds.pathways.usage.pairings import against, movable_share, reordering
@@ -162,3 +163,28 @@ def test_samples_as_units_and_refusals():
         cross_layer_information(routing, units="experts")
     with pytest.raises(ValueError, match="layers must be"):
         cross_layer_information(routing, layers="some")
+
+
+def test_layers_with_different_numbers_of_experts():
+    rng = np.random.default_rng(30)
+    lengths = [3, 5, 2, 5]
+    one, two = rng.integers(0, 2, (15, 1)), rng.integers(0, 6, (15, 1))
+    layers = (*routing_of([one], lengths, 2).layers, *routing_of([two], lengths, 6).layers)
+    pair = cross_layer_information(Routing(layers, np.array(lengths)), permutations=2, null="shifts").pairs[0]
+    owner = np.repeat(np.arange(4), lengths)
+
+    def information(kept):
+        table = np.zeros((2, 6))
+        np.add.at(table, (one[kept, 0], two[kept, 0]), 1)
+        return float(mutual_information(table / table.sum()))
+
+    without = np.array([information(owner != i) for i in range(4)])
+    assert pair.plug_in == pytest.approx(information(owner >= 0))
+    assert pair.information == pytest.approx(4 * information(owner >= 0) - 3 * without.mean())
+    assert pair.standard_error == pytest.approx(math.sqrt(3 * without.var()))
+    assert pair.conditional_entropy == pytest.approx(pair.second_entropy - pair.plug_in)
+    assert pair.first_entropy != pytest.approx(pair.second_entropy)
+    with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+        cross_layer_information(Routing(layers, np.array(lengths)), null="shifts", seed=-1)
+    with pytest.raises(ValueError, match=r"level must be .* got 2\.0\. It is the nominal"):
+        cross_layer_information(Routing(layers, np.array(lengths)), null="shifts", level=2)

@@ -13,7 +13,7 @@ from genbounds.pathways.nulls.distance_sums import summed_blocks, summed_counts,
 from genbounds.pathways.nulls.pair_design import draw_pairs
 from genbounds.pathways.nulls.pair_sums import PairSums, standard_error
 from genbounds.pathways.nulls.random_lists import list_weights, random_lists
-from genbounds.pathways.nulls.shuffled import shuffled_paths
+from genbounds.pathways.nulls.shuffled import _compared, shuffled_paths
 
 NONE = np.zeros((0, 1), np.int64)
 
@@ -378,3 +378,26 @@ def test_layers_of_many_experts_are_counted_in_memory_of_the_samples():
     assert found.mean == pytest.approx(2 * 35 / 36)
     assert found.shuffled.variance.observed == pytest.approx(4 * 35 / 36**2)
     assert found.groups.within == pytest.approx(2 * 8 / 9)
+
+
+def test_a_statistic_beside_its_shuffles():
+    part = _compared(3.0, np.array([1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 1.0]), "")
+    assert part.p_value == pytest.approx(2 * (1 + 2) / 8)  # two of seven are at least as large
+    assert part.null_sd == pytest.approx(np.std([1, 2, 3, 4, 1, 2, 1], ddof=1))
+    assert _compared(1.0, np.array([1.0, 2.0, 3.0]), "").p_value == 1.0
+    assert _compared(5.0, np.array([1.0, 2.0, 3.0]), "").p_value == 0.5
+
+
+def test_weights_of_lists_are_those_of_maximum_likelihood():
+    """At the maximum each expert is held as often as its weight's share of what was there says."""
+    rng = np.random.default_rng(15)
+    lists = random_paths(rng, 60, layers=1, experts=6, low=0, high=4).symbols[:, 0]
+    weights = list_weights(lists, 6)
+    expected = np.zeros(6)
+    for one in lists:
+        there = np.ones(6, bool)
+        for expert in one[one >= 0]:
+            expected += np.where(there, weights / weights[there].sum(), 0)
+            there[expert] = False
+    assert expected == pytest.approx(np.bincount(lists[lists >= 0], minlength=6), rel=1e-6)
+    assert list_weights(np.full((3, 2), -1, np.int16), 4).tolist() == [0.25] * 4

@@ -90,3 +90,14 @@ def test_what_is_no_table_of_losses_is_refused():
         memorisation_times([[1.0]], 1.0, -0.1)
     with pytest.raises(ValueError, match="losses must be of two checkpoints or more"):
         threshold_for_share([[1.0]])
+
+
+def test_a_share_of_no_samples_is_refused():
+    with pytest.raises(ValueError, match="times must be of at least one sample"):
+        share_before_last([], 3)
+
+
+def test_a_share_may_be_one_number():
+    losses = [[1.0, 2.0, 3.0, 4.0]] * 2
+    assert threshold_for_share(losses, (0.5, 0.5)) == 2.0
+    assert threshold_for_share(losses, (0.0, 0.25)) == 1.0

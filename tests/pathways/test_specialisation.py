@@ -132,3 +132,10 @@ def test_vocabulary_refuses_what_it_cannot_count():
     bare = replace(routing.layers[0], selected=None, weights=None, gates=None)
     with pytest.raises(ValueError, match="keep='routes'"):
         vocabulary_specialisation(replace(routing, layers=(bare,)), minimum=1)
+
+
+def test_permutations_keep_the_sizes_of_domains():
+    """Two samples of two domains: each permutation is as informative as what was seen."""
+    layer = domain_specialisation(routing_of([np.array([[0], [0], [1]])], [2, 1], 2), ["a", "b"]).layers[0]
+    assert layer.p_value == 1.0
+    assert layer.null_mean == pytest.approx(layer.plug_in)

@@ -17,6 +17,9 @@ __all__ = ["entropy", "jackknife_error", "normal_ends", "ratio", "without_bias"]
 
 Floats = NDArray[np.float64]
 
+#: What a level is, for messages.
+LEVEL = "It is the nominal confidence of intervals, such as 0.95."
+
 
 def jackknife_error(left_out: ArrayLike) -> Floats:
     """Return the jackknife's standard error.
@@ -142,5 +145,5 @@ def normal_ends(value: float, standard_error: float, level: float) -> tuple[floa
     tuple of float
         Not cut off at the range of what is estimated; NaN where there is no standard error.
     """
-    reach = float(ndtri((1 + confidence("level", level)) / 2)) * standard_error
+    reach = float(ndtri((1 + confidence("level", level, LEVEL)) / 2)) * standard_error
     return value - reach, value + reach

@@ -152,7 +152,8 @@ def path_concentration(
     """
     experts, lengths = first_experts(routing, units)
     sizes = [layer.experts + 1 for layer in routing.layers]  # with one for a token that had none
-    movable, draw, rng = movable_share(lengths, "samples"), reordering(lengths, "samples"), np.random.default_rng(seed)
+    movable, draw = movable_share(lengths, "samples"), reordering(lengths, "samples")
+    rng = np.random.default_rng(int(count("seed", seed, 0)))
     codes = _codes(experts, sizes)
     _, counts = np.unique(codes, return_counts=True)
     n, ones = len(lengths), np.ones(len(codes), np.int64)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from genbounds.numerics.checks import confidence, count
 from genbounds.numerics.discrete_information import mutual_information
 from genbounds.pathways.routing import Routing
-from genbounds.pathways.usage.clusters import entropy, jackknife_error, normal_ends, without_bias
+from genbounds.pathways.usage.clusters import LEVEL, entropy, jackknife_error, normal_ends, without_bias
 from genbounds.pathways.usage.pairings import Null, against, movable_share, reordering
 from genbounds.pathways.usage.records import UsageRecord
 
@@ -199,7 +199,7 @@ def cross_layer_information(
     ValueError
         If there is one layer only, tokens were not kept, or the null can move nothing.
     """
-    confidence("level", level)
+    confidence("level", level, LEVEL)
     experts, lengths = first_experts(routing, units)
     size = experts.shape[1]
     if size < 2:
@@ -210,7 +210,7 @@ def cross_layer_information(
         raise ValueError(f"layers must be 'neighbours' or 'all', got {layers!r}. Choose which pairs are measured.")
     places = list(itertools.combinations(range(size), 2) if layers == "all" else itertools.pairwise(range(size)))
     movable = movable_share(lengths, null)
-    draw, rng = reordering(lengths, null), np.random.default_rng(seed)
+    draw, rng = reordering(lengths, null), np.random.default_rng(int(count("seed", seed, 0)))
     symbols = experts + 1  # 0 for none
     sizes = [layer.experts + 1 for layer in routing.layers]
     drawn = np.empty((int(count("permutations", permutations)), len(places)))

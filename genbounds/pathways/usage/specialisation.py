@@ -21,7 +21,7 @@ from genbounds.numerics.checks import confidence, count
 from genbounds.numerics.discrete_information import mutual_information
 from genbounds.pathways.labels import label_codes
 from genbounds.pathways.routing import Routing
-from genbounds.pathways.usage.clusters import entropy, jackknife_error, normal_ends, ratio, without_bias
+from genbounds.pathways.usage.clusters import LEVEL, entropy, jackknife_error, normal_ends, ratio, without_bias
 from genbounds.pathways.usage.pairings import against
 from genbounds.pathways.usage.records import UsageRecord
 
@@ -126,13 +126,13 @@ def domain_specialisation(
     ValueError
         If there is not a label for each sample, one is missing, or all are the same.
     """
-    confidence("level", level)
+    confidence("level", level, LEVEL)
     names, domain = label_codes("domains", domains, len(routing))
     if len(names) < 2:
-        raise ValueError(f"domains must be two or more, got only {names[0]!r}. Pass labels that differ.")
+        raise ValueError(f"domains must be two or more, got only {str(names[0])!r}. Pass labels that differ.")
     member = np.eye(len(names))[domain]  # (n, D)
     counts = [layer.counts.astype(np.float64) for layer in routing.layers]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(int(count("seed", seed, 0)))
     drawn = np.empty((int(count("permutations", permutations)), len(counts)))
     for row in drawn:
         moved = member[rng.permutation(len(member))]

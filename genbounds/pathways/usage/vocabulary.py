@@ -136,7 +136,7 @@ def vocabulary_specialisation(
     rows = int(frequent.sum())
     owner = np.unique(np.stack([row, routing.sample_of_token], axis=1), axis=0)[:, 0]
     movable = movable_share(routing.lengths, null)
-    draw, rng = reordering(routing.lengths, null), np.random.default_rng(seed)
+    draw, rng = reordering(routing.lengths, null), np.random.default_rng(int(count("seed", seed, 0)))
     chosen = []
     for layer in routing.layers:
         if layer.selected is None:

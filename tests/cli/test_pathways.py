@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import runpy
 import subprocess
 import sys
 
@@ -118,6 +119,50 @@ def test_options_reach_the_measurement(run, folder):
     assert (distance["metric"], distance["level"], distance["pairs"], distance["seed"]) == ("jaccard", 0.9, 200, 3)
     assert distance["groups"] is None
     assert "2" in distance["rule"]
+
+
+LINEAR_GATES = """
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate, self.experts = nn.Linear(2, 3, bias=False), nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
+
+    def forward(self, x):
+        weights, chosen = self.gate(x).softmax(1).topk(2)
+        outputs = sum((weights * (chosen == k)).sum(1, keepdim=True) * each(x) for k, each in enumerate(self.experts))
+        return x + outputs
+
+
+def build():
+    return nn.Sequential(Block(), Block(), nn.Linear(2, 2))
+"""
+
+
+def test_linear_gates_in_two_layers(run, tmp_path):
+    """How many experts are executed has to be said; with two layers there is no erraticness, and all else."""
+    (tmp_path / "gates.py").write_text(LINEAR_GATES, encoding="utf-8")
+    build = runpy.run_path(str(tmp_path / "gates.py"))["build"]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for step in (1, 2):
+            save_state(build().state_dict(), tmp_path / "weights" / f"step={step}.safetensors")
+        np.savez(tmp_path / "data.npz", x=torch.randn(9, 2).numpy(), y=np.arange(9) % 2)
+    tokens = ["pathways", "--model", f"{tmp_path / 'gates.py'}:build", "--checkpoints", tmp_path / "weights"]
+    tokens += ["--data", tmp_path / "data.npz", "--out", tmp_path / "out", "--json", *DRAWS]
+    code, _, err = run(*tokens)
+    assert (code, "--top-k" in err or "top_k" in err) == (USAGE_ERROR, True)
+    code, out, _ = run(*tokens, "--top-k", "2")
+    assert code == OK
+    for record in (point["record"] for point in json.loads(out)["points"]):
+        assert record["raw"] is None
+        assert any(
+            "No erraticness: it needs at least three layers, and there are 2" in note for note in record["notes"]
+        )
+        assert [layer["executed"] for layer in record["load"]["layers"]] == [2, 2]
+        assert record["distance"]["mean"] > 0
 
 
 def test_without_arguments_it_trains(run, tmp_path, monkeypatch):

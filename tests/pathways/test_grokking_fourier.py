@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genbounds.numerics.unevenness import gini
 from genbounds.pathways.grokking.fourier import (
     fourier_basis,
     frequency_norms,
     gaussian_gini,
-    gini,
     key_frequencies,
     top_share,
 )

@@ -5,8 +5,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainccinv
 
 from genbounds.numerics.checks import confidence, count, finite, nonnegative
+from genbounds.numerics.unevenness import gini
 
-__all__ = ["fourier_basis", "frequency_norms", "gaussian_gini", "gini", "key_frequencies", "top_share"]
+__all__ = ["fourier_basis", "frequency_norms", "gaussian_gini", "key_frequencies", "top_share"]
 
 
 def _odd(modulus: int) -> int:
@@ -73,39 +74,6 @@ def frequency_norms(matrix: ArrayLike) -> NDArray[np.float64]:
     norms: NDArray[np.float64] = np.sqrt(np.square(parts).reshape(len(rows) // 2, -1).sum(axis=1))
     rounding = len(rows) * np.finfo(np.float64).eps * np.linalg.norm(rows)
     return np.where(norms > rounding, norms, 0.0)
-
-
-def gini(values: ArrayLike) -> float:
-    """Return the Gini coefficient: half the mean absolute difference of two values over their mean.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        Non-negative numbers, not all 0.
-
-    Returns
-    -------
-    float
-        In [0, 1 - 1/n]: 0 where all are equal, 1 - 1/n where all but one are 0.
-
-    Raises
-    ------
-    ValueError
-        If a value is negative, or all are 0.
-
-    Examples
-    --------
-    >>> gini([1, 1, 1, 1]), gini([0, 0, 3, 0])
-    (0.0, 0.75)
-    """
-    ordered = np.sort(finite("values", nonnegative("values", values)).ravel())
-    n = len(ordered)
-    if not n or ordered[-1] == 0:
-        raise ValueError("values must hold a positive number, got none. An empty spectrum has no shape.")
-    # Scaled by the largest, so that sums of huge or tiny values stay inside float64.
-    ordered = ordered / ordered[-1]
-    ranks = 2 * np.arange(1, n + 1) - n - 1
-    return float(ranks @ ordered / (n * ordered.sum()))
 
 
 def gaussian_gini(modulus: int, width: int, draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from genbounds.numerics.restoring import restored
-from genbounds.pathways.grokking.fourier import frequency_norms, gini, key_frequencies, top_share
+from genbounds.numerics.unevenness import gini
+from genbounds.pathways.grokking.fourier import frequency_norms, key_frequencies, top_share
 from genbounds.pathways.grokking.progress import (
     SplitLoss,
     addition_loss,

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genbounds.numerics.checks import nonnegative
+from genbounds.numerics.unevenness import gini
 from genbounds.pathways.routing import RoutedLayer, Routing
 from genbounds.pathways.usage.clusters import entropy, jackknife_error, ratio
 from genbounds.pathways.usage.records import UsageRecord
 
-__all__ = ["ExpertLoad", "LayerLoad", "expert_load", "gini"]
+__all__ = ["ExpertLoad", "LayerLoad", "expert_load"]
 
 
 @dataclass(frozen=True)
@@ -111,37 +111,6 @@ class ExpertLoad(UsageRecord):
     router_entropy_error: float
     transformers_pooled_balance: float
     layers: tuple[LayerLoad, ...]
-
-
-def gini(values: object) -> float:
-    """Return the Gini index: mean absolute difference of two entries drawn with replacement, over twice the mean.
-
-    Parameters
-    ----------
-    values : array_like of float, shape (K,)
-        Non-negative numbers, not all 0.
-
-    Returns
-    -------
-    float
-        0 if all are equal, 1 - 1/K if one has everything.
-
-    Raises
-    ------
-    ValueError
-        If a value is negative or NaN, or none is above 0.
-
-    Examples
-    --------
-    >>> gini([1, 1, 1, 1]), gini([0, 0, 0, 8])
-    (0.0, 0.75)
-    """
-    ordered = np.sort(nonnegative("values", values).ravel())  # type: ignore[arg-type]
-    total = ordered.sum()
-    if not total > 0:
-        raise ValueError(f"values must be above 0 somewhere, got {ordered}. Nothing has no distribution.")
-    places = 2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1
-    return float((places * ordered).sum() / (len(ordered) * total))
 
 
 def expert_load(routing: Routing) -> ExpertLoad:

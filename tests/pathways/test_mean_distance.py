@@ -401,3 +401,19 @@ def test_weights_of_lists_are_those_of_maximum_likelihood():
             there[expert] = False
     assert expected == pytest.approx(np.bincount(lists[lists >= 0], minlength=6), rel=1e-6)
     assert list_weights(np.full((3, 2), -1, np.int16), 4).tolist() == [0.25] * 4
+
+
+def test_permutations_as_extreme_as_the_labels_count_and_so_do_the_labels():
+    """A third of all permutations of two couples are the couples again."""
+    paths = top_one([[0], [0], [1], [1]], 2)
+    found = [pathway_distance(paths, list("aabb"), shuffles=0, permutations=3, seed=s).groups.p_value for s in range(60)]
+    assert set(found) == {0.25, 0.5, 0.75, 1.0}
+    assert np.mean(found) == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize(("metric", "normalise"), [("layers", "yujian_bo"), ("layers", "max"), ("literal", None)])
+def test_what_is_not_counted_is_measured(metric, normalise):
+    paths = top_one(np.random.default_rng(16).integers(0, 12, (20, 3)), 12)
+    matrix = distance_matrix(paths, metric=metric, normalise=normalise)
+    found = pathway_distance(paths, metric=metric, normalise=normalise, shuffles=0)
+    assert found.mean == pytest.approx(matrix[np.triu_indices(20, 1)].mean(), rel=1e-12)

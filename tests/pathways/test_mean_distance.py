@@ -406,7 +406,9 @@ def test_weights_of_lists_are_those_of_maximum_likelihood():
 def test_permutations_as_extreme_as_the_labels_count_and_so_do_the_labels():
     """A third of all permutations of two couples are the couples again."""
     paths = top_one([[0], [0], [1], [1]], 2)
-    found = [pathway_distance(paths, list("aabb"), shuffles=0, permutations=3, seed=s).groups.p_value for s in range(60)]
+    found = [
+        pathway_distance(paths, list("aabb"), shuffles=0, permutations=3, seed=s).groups.p_value for s in range(60)
+    ]
     assert set(found) == {0.25, 0.5, 0.75, 1.0}
     assert np.mean(found) == pytest.approx(0.5, abs=0.12)
 

@@ -155,6 +155,7 @@ def pathways(
     from genbounds.cli.app import OK
     from genbounds.cli.console import show, show_json
     from genbounds.numerics import confidence
+    from genbounds.numerics.checks import count
     from genbounds.pathways.training.series_records import series_of
     from genbounds.pathways.usage.coactivation import coactivation
     from genbounds.report.pathway_series import draw_pathway_series, pathway_series_text
@@ -162,6 +163,10 @@ def pathways(
 
     confidence("level", level)  # before anything takes long
     confidence("tau", tau)
+    count("k", k)
+    count("shuffles", shuffles, minimum=0)
+    count("permutations", permutations, minimum=0)
+    count("pairs", 1 if pairs is None else pairs)
     own = _together(model=model, checkpoints=checkpoints or None, data=data)
     folders = _together(models=models or None, texts=texts)
     sources = [name for name, given in {"model": own, "models": folders, "snapshots": snapshots}.items() if given]
@@ -248,8 +253,15 @@ def _read(sources: "Sequence[Path]", groups: str | None) -> tuple[list["Routing"
             "together."
         )
     beside = (sources[0] if sources[0].is_dir() else sources[0].parent) / "groups.json"
-    labels = loads(beside.read_text(encoding="utf-8")) if groups is None and beside.is_file() else None
-    return routings, labels
+    if groups is not None or not beside.is_file():
+        return routings, None
+    try:
+        return routings, loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"groups.json beside the snapshots must be a JSON list of labels, got {error}. Capture again, or pass "
+            "--groups none."
+        ) from error
 
 
 def _texts(

@@ -20,7 +20,6 @@ HEADLINES = (
     "distance/within",
     "distance/r_squared",
     "distance/path_length",
-    "top/mean",
     "top/load_balance",
     "top/within",
     "top/r_squared",

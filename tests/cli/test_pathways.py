@@ -101,6 +101,23 @@ def test_snapshots_of_your_own_without_groups(run, folder):
     assert points[0]["record"]["distance"]["groups"] is None
 
 
+def test_groups_beside_snapshots_that_cannot_be_read(run, folder):
+    routing = capture_routing(Mixture(7, width=8).eval(), torch.tensor([[0, 1], [2, 3], [4, 5], [6, 0]]))
+    routing.save(folder / "own" / "a.npz")
+    (folder / "own" / "groups.json").write_text("[1, 1, 2")
+    code, _, err = run("pathways", "--snapshots", folder / "own", "--out", folder / "out", *DRAWS)
+    assert code == USAGE_ERROR
+    assert "groups.json beside the snapshots must be a JSON list of labels" in " ".join(err.split())
+
+
+def test_numbers_are_checked_before_the_demonstration_trains(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("pathways", "--shuffles", "-1")
+    assert code == USAGE_ERROR
+    assert "shuffles must be" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_checkpoint_is_a_table_of_layers(run, folder):
     code, out, _ = run(*command(folder, checkpoints="weights/step=20.safetensors"))
     assert code == OK

@@ -24,8 +24,8 @@ _BLUE, _VERMILLION, _GREEN, _ORANGE, _PURPLE, _GREY = "#0072B2", "#D55E00", "#00
 _READING = (
     "distance: mean over pairs of samples, in experts unless another metric was asked for; ratio: over random lists of "
     "the same lengths, 1 without structure; z: of its spread over pairs against layers shuffled apart; length: experts "
-    "of a path; balance: mean top-1 distance, which is exactly how evenly experts are used; R2 = 1 - within / all, 0 on "
-    "average for labels that have nothing to do with routes, with its p-value; within: pairs of one group.",
+    "of a path; balance: mean top-1 distance, which is exactly how evenly experts are used; R2 = 1 - within / all, 0 "
+    "on average for labels that have nothing to do with routes, with its p-value; within: pairs of one group.",
     "erraticness: the published C, higher is more erratic; consistency = 1 - C; medians of valid samples. Only the "
     "centred ones are functions of a network with softmax routers. entropy: of gates, in nats. saturation: executed "
     "experts in common with the last checkpoint, which every approach to it raises.",

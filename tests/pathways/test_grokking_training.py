@@ -186,3 +186,13 @@ def test_on_another_device():
 def test_what_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.slow
+def test_it_memorises_first_and_adds_later():
+    task = modular_addition(seed=4)
+    log = train_mixture(Mixture(seed=4), task, until=0.95, progress=False)
+    memorised = next(moment for moment in log if moment.train_accuracy >= 0.95)
+    assert memorised.test_accuracy < 0.5
+    assert log[-1].test_accuracy >= 0.95
+    assert log[-1].step > memorised.step

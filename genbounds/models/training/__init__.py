@@ -1,1 +1,1 @@
-"""What watches a training: its checkpoints in their order, a journal of measurements, callbacks for other trainers."""
+"""What watches a training: its checkpoints in their order, a journal of measurements, monitors for any trainer."""

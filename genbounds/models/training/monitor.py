@@ -1,6 +1,7 @@
-"""What measures every so many steps or epochs of a training, in any loop."""
+"""What measures every so many steps or epochs of a training: in your own loop, or as a callback of others' trainers."""
 
 from abc import ABC, abstractmethod
+from importlib import import_module
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from torch import nn
@@ -116,9 +117,32 @@ class Monitor(ABC, Generic[R]):
         ImportError
             If neither lightning nor pytorch_lightning is installed.
         """
-        from genbounds.models.training.callbacks import lightning_callback
+        monitor = self
+        base = _trainers_class(("lightning.pytorch", "pytorch_lightning"), "Callback", "lightning")
 
-        return lightning_callback(self, by)
+        class LightningMonitor(base):  # type: ignore[misc, valid-type]
+            """Measurements along a training by Lightning."""
+
+            def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+                self._at(trainer, trainer.current_epoch)
+
+            def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
+                if by == "step":
+                    self._at(trainer, trainer.current_epoch)
+
+            def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+                if by == "epoch":
+                    self._at(trainer, trainer.current_epoch + 1)
+
+            def _at(self, trainer: Any, epoch: int) -> None:
+                step = trainer.global_step
+                record = monitor.step(step) if by == "step" else monitor.epoch(epoch, step)
+                if record is not None:
+                    scalars = {f"{monitor.subject}/{name}": value for name, value in record.flat().items()}
+                    for logger in trainer.loggers:
+                        logger.log_metrics(scalars, step=step)
+
+        return LightningMonitor()
 
     def hugging_face(self, by: Literal["epoch", "step"] = "epoch") -> Any:
         """Return a callback for a trainer of Hugging Face's transformers.
@@ -138,6 +162,37 @@ class Monitor(ABC, Generic[R]):
         ImportError
             If transformers is not installed.
         """
-        from genbounds.models.training.callbacks import hugging_face_callback
+        monitor = self
+        base = _trainers_class(("transformers",), "TrainerCallback", "transformers")
 
-        return hugging_face_callback(self, by)
+        class HuggingFaceMonitor(base):  # type: ignore[misc, valid-type]
+            """Measurements along a training by transformers' Trainer."""
+
+            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+                self._at(state)
+
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+                if by == "step":
+                    self._at(state)
+
+            def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+                if by == "epoch":
+                    self._at(state)
+
+            def _at(self, state: Any) -> None:
+                if by == "step":
+                    monitor.step(state.global_step)
+                else:
+                    monitor.epoch(round(state.epoch or 0), state.global_step)
+
+        return HuggingFaceMonitor()
+
+
+def _trainers_class(packages: tuple[str, ...], name: str, wanted: str) -> Any:
+    """Import the class that a callback has to be of."""
+    for package in packages:
+        try:
+            return getattr(import_module(package), name)
+        except ModuleNotFoundError:
+            continue
+    raise ImportError(f"This callback needs {wanted}. Run: pip install {wanted}")

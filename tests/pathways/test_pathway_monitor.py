@@ -1,10 +1,7 @@
-"""The monitor changes nothing in a training, goes on where it stopped, and fits other people's trainers."""
+"""The monitor changes nothing in a training, and goes on where it stopped."""
 
 import json
 import random
-import sys
-import types
-import warnings
 
 import numpy as np
 import pytest
@@ -38,12 +35,11 @@ class Network(nn.Module):
         self.mixture = Mixture(P, width=8, heads=2)
         self.dropout = nn.Dropout(0.2)
 
-    def forward(self, pairs, labels=None):
+    def forward(self, pairs):
         x = self.dropout(self.mixture.attend(pairs))
         for block in self.mixture.blocks:
             x, _ = block(x)
-        logits = x @ self.mixture.unembedding.T
-        return logits if labels is None else {"loss": LOSS(logits, labels), "logits": logits}
+        return x @ self.mixture.unembedding.T
 
 
 def answers(outputs, inputs, targets):
@@ -241,116 +237,9 @@ def test_what_cannot_be(every):
         watch(network(), every=every)
 
 
-# Trainers of other people, by what they promise: attributes and hooks.
-
-
-def test_lightning_by_its_hooks(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lightning", types.ModuleType("lightning"))
-    module = types.ModuleType("lightning.pytorch")
-    module.Callback = type("Callback", (), {})
-    monkeypatch.setitem(sys.modules, "lightning.pytorch", module)
-    model, logged = network(), []
-    logger = types.SimpleNamespace(log_metrics=lambda metrics, step: logged.append((step, metrics)))
-    monitor = watch(model)
-    trainer = types.SimpleNamespace(current_epoch=0, global_step=0, loggers=[logger])
-    callback = monitor.lightning()
-    callback.on_train_start(trainer, None)
-    with torch.no_grad():
-        model.mixture.embedding += 1
-    trainer.global_step = 3
-    callback.on_train_epoch_end(trainer, None)
-    assert monitor.series.axis == ("epoch", (0, 1))
-    assert [step for step, _ in logged] == [0, 3]
-    assert logged[1][1]["pathways/loss"] == monitor.series.points[1].record.flat()["loss"]
-    assert logged[1][1]["pathways/top/r_squared"] == monitor.series.points[1].record.top.groups.r_squared
-
-
-def test_what_is_missing_is_named(monkeypatch):
-    for package in ("lightning", "lightning.pytorch", "pytorch_lightning", "transformers"):
-        monkeypatch.setitem(sys.modules, package, None)
+def test_what_loggers_get():
     monitor = watch(network())
-    with pytest.raises(ImportError, match="pip install lightning"):
-        monitor.lightning()
-    with pytest.raises(ImportError, match="pip install transformers"):
-        monitor.hugging_face()
-
-
-# The same with the real libraries, where they are installed.
-
-
-def test_lightning_itself(tmp_path):
-    lightning = pytest.importorskip("lightning.pytorch", reason="needs lightning")
-
-    class Module(lightning.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.network = network()
-
-        def training_step(self, batch, _):
-            return LOSS(self.network(batch[0]), batch[1])
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    def fit(callbacks_of):
-        lightning.seed_everything(0, verbose=False)
-        module = Module()
-        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(PAIRS, SUMS), batch_size=10, shuffle=True)
-        trainer = lightning.Trainer(
-            max_epochs=2,
-            accelerator="cpu",
-            callbacks=callbacks_of(module),
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=tmp_path,
-        )
-        trainer.fit(module, loader)
-        return module
-
-    monitors = []
-
-    def watched(module):
-        monitors.append(watch(module.network))
-        return [monitors[0].lightning()]
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        one, other = fit(lambda module: []), fit(watched)
-    assert bits(dict(one.state_dict())) == bits(dict(other.state_dict()))
-    assert monitors[0].series.axis == ("epoch", (0, 1, 2))
-    assert [point.step for point in monitors[0].series.points] == [0, 3, 6]
-
-
-def test_hugging_face_itself(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="needs transformers")
-    pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
-
-    def fit(watched):
-        torch.manual_seed(0)
-        model = Network()
-        monitor = watch(model, every=3)
-        trainer = transformers.Trainer(
-            model=model,
-            args=transformers.TrainingArguments(
-                output_dir=str(tmp_path),
-                num_train_epochs=2,
-                per_device_train_batch_size=10,
-                report_to=[],
-                save_strategy="no",
-                logging_strategy="no",
-                disable_tqdm=True,
-                use_cpu=True,
-            ),
-            train_dataset=[{"pairs": pair, "labels": label} for pair, label in zip(PAIRS, SUMS, strict=True)],
-            callbacks=[monitor.hugging_face("step")] if watched else [],
-        )
-        trainer.train()
-        return model, monitor
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        (one, _), (other, monitor) = fit(False), fit(True)
-    assert bits(dict(one.state_dict())) == bits(dict(other.state_dict()))
-    assert monitor.series.axis == ("step", (0, 3, 6))
+    record = monitor.step(0)
+    assert monitor.subject == "pathways"
+    assert record.flat()["top/r_squared"] == record.top.groups.r_squared
+    assert all(type(value) is float for value in record.flat().values())

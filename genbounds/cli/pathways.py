@@ -65,7 +65,7 @@ def pathways(
 
     Distances between the paths of samples with their nulls, what groups of samples share, how erratically single
     samples are routed, entropy, load and saturation of the routers. Without arguments it first trains a small mixture
-    of experts that memorises sums and later learns to add (about two minutes on two cores), and measures that. The
+    of experts that memorises sums and later learns to add (a minute and a half), and measures that. The
     folder gets pathways.json, a figure, and snapshots of the routing, from which everything can be measured again
     without the model. Everything here is a measurement or an estimate, and nothing a bound or a prediction.
 
@@ -315,7 +315,7 @@ def _network(
         from genbounds.pathways.grokking.mixture import Mixture
         from genbounds.workflow.pathways_demo import train_addition
 
-        status("Training a small mixture of experts on sums mod 59: about two minutes on two cores.")
+        status("Training a small mixture of experts on sums mod 59: a minute and a half.")
         training = train_addition(out / "checkpoints", progress=progress_wanted())
         build, checkpoints, inputs = Mixture, training.checkpoints, training.test
     labels: list[Any] | None = None

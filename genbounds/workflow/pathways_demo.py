@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from genbounds.models.ensembles import one_thread
 from genbounds.models.state import save_state
 from genbounds.pathways.grokking.mixture import Mixture
 from genbounds.pathways.grokking.modular import modular_addition
@@ -64,7 +65,8 @@ def train_addition(
         saved.append(Path(folder) / f"step={step}.safetensors")
         save_state(model.state_dict(), saved[-1])
 
-    train_mixture(Mixture(seed=seed), task, steps=steps, every=every, callback=save, progress=progress)
+    with one_thread():
+        train_mixture(Mixture(seed=seed), task, steps=steps, every=every, callback=save, progress=progress)
     chosen = ~task.trained & (task.pairs[:, 0] <= task.pairs[:, 1])
     return AdditionTraining(tuple(saved), (task.pairs[chosen], task.sums[chosen]))
 

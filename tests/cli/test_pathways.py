@@ -188,7 +188,7 @@ def test_without_arguments_it_trains(run, tmp_path, monkeypatch):
     monkeypatch.setattr(pathways_demo.train_addition, "__kwdefaults__", settings)
     code, out, err = run("pathways", *DRAWS)
     assert code == OK
-    assert err == "Training a small mixture of experts on sums mod 59: about two minutes on two cores.\n"
+    assert err == "Training a small mixture of experts on sums mod 59: a minute and a half.\n"
     assert "Correlations with accuracy along 3 checkpoints" in out
     assert {path.name for path in (tmp_path / "pathways").iterdir()} == {*WRITTEN, "checkpoints"}
     (first, *_) = sorted((tmp_path / "pathways" / "snapshots").glob("*.npz"))

@@ -9,14 +9,25 @@ from genbounds.lazy import lazy
 _HOME: dict[str, str] = {
     "ConditionalInformation": "predictiveness.conditional_information",
     "Granulated": "predictiveness.granulated",
+    "Measure": "records",
+    "Measures": "records",
     "Null": "predictiveness.nulls",
+    "PowerLaw": "spectra.power_law",
+    "Refusal": "records",
+    "WeightLayer": "weights",
     "additive_prediction": "predictiveness.controls",
     "conditional_information": "predictiveness.conditional_information",
+    "fit_power_law": "spectra.power_law",
     "granulated_kendall": "predictiveness.granulated",
+    "marchenko_pastur_density": "spectra.marchenko_pastur",
+    "marchenko_pastur_edges": "spectra.marchenko_pastur",
     "noisy_oracle": "predictiveness.controls",
+    "norm_measures": "norms",
     "permutation_null": "predictiveness.nulls",
     "random_measure": "predictiveness.controls",
+    "read_measures": "records",
     "tau_a": "predictiveness.kendall",
+    "weight_layers": "weights",
 }
 
 __all__ = sorted(_HOME)

@@ -47,7 +47,7 @@ def conditional_information(
     *,
     most: int = 2,
 ) -> ConditionalInformation:
-    """Compute K, the least normalised mutual information given up to two hyper-parameters [Jiang2020]_, eq. 8 to 10.
+    """Compute K, the least normalised mutual information given up to two hyper-parameters [Jiang2020]_.
 
     Over ordered pairs of different runs, V and G are the signs of the differences in measure and gap, and U the values
     of the hyper-parameters of a set S for both runs. Every pair weighs the same, and so strata weigh by their pairs.

@@ -70,7 +70,7 @@ class Granulated:
 def granulated_kendall(
     measure: ArrayLike, gap: ArrayLike, settings: Mapping[str, Sequence[Any] | NDArray[Any]]
 ) -> Granulated:
-    """Compute psi along every hyper-parameter of a grid of runs [Jiang2020]_, eq. 3 to 5.
+    """Compute psi along every hyper-parameter of a grid of runs [Jiang2020]_.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def tau_a(measure: ArrayLike, gap: ArrayLike) -> float:
     Returns
     -------
     float
-        In [-1, 1]. Tied pairs count as 0 and stay in the denominator n (n - 1), as in [Jiang2020]_, eq. 1; the tau-b
+        In [-1, 1]. Tied pairs count as 0 and stay in the denominator n (n - 1), as in [Jiang2020]_; the tau-b
         of most libraries takes them out, and is not a number for a measure that does not vary.
 
     Raises

@@ -13,6 +13,8 @@ _HOME: dict[str, str] = {
     "Measures": "records",
     "Null": "predictiveness.nulls",
     "PowerLaw": "spectra.power_law",
+    "RankedMeasure": "predictiveness.ranking",
+    "Ranking": "predictiveness.ranking",
     "Refusal": "records",
     "WeightLayer": "weights",
     "additive_prediction": "predictiveness.controls",
@@ -25,8 +27,11 @@ _HOME: dict[str, str] = {
     "norm_measures": "norms",
     "permutation_null": "predictiveness.nulls",
     "random_measure": "predictiveness.controls",
+    "rank_measures": "predictiveness.ranking",
     "read_measures": "records",
+    "read_runs": "predictiveness.ranking",
     "tau_a": "predictiveness.kendall",
+    "tau_interval": "predictiveness.intervals",
     "weight_layers": "weights",
 }
 

@@ -1,0 +1,99 @@
+"""``genbounds rank``."""
+
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from genbounds.cli.console import Flag
+
+__all__ = ["rank"]
+
+_MANY = {"consume_multiple": True, "negative": "", "show_default": False}
+
+
+def rank(
+    runs: Path,
+    /,
+    *,
+    measures: Annotated[tuple[str, ...], Parameter(**_MANY)],
+    axes: Annotated[tuple[str, ...], Parameter(**_MANY)],
+    gap: str = "gap",
+    size: str = "",
+    training_loss: str = "",
+    out: Path = Path("rank"),
+    seed: int = 0,
+    permutations: int = 99,
+    draws: int = 999,
+    level: float = 0.95,
+    json: Flag = False,
+) -> int:
+    """Say which measures follow the gap over a table of trained networks, with intervals, nulls and controls.
+
+    The folder gets ranking.json and a figure of the coefficients by axis. A ranking is no bound and no promise for
+    networks of another kind.
+
+    Parameters
+    ----------
+    runs : Path
+        CSV file with a head line and a line for each trained network.
+    measures : tuple of str
+        Columns of measures. A missing or infinite value is an error: leave the run out yourself, and say so.
+    axes : tuple of str
+        Columns of all hyper-parameters that were varied. Two runs with the same are refused: average them first, or
+        name the seed too.
+    gap : str
+        Column of what is to be predicted, such as test error minus training error.
+    size : str
+        That one of the axes that is the number of training examples: dividing by it alone earns a share of Psi, which
+        is therefore shown without it too.
+    training_loss : str
+        Column of the training loss, to be shown as a control.
+    out : Path
+        Folder to write to.
+    seed : int
+        Seed of everything drawn.
+    permutations : int
+        Shuffled measures for each null.
+    draws : int
+        Bootstrap samples for each interval.
+    level : float
+        Nominal confidence of the intervals.
+    json : bool
+        Print the ranking as JSON on standard output, and nothing else.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    from genbounds.cli.app import OK
+    from genbounds.cli.console import show, show_json
+    from genbounds.measures.predictiveness.ranking import rank_measures, read_runs
+    from genbounds.report.ranking import draw_ranking, ranking_text
+
+    ranking = rank_measures(
+        read_runs(runs),
+        gap,
+        measures,
+        axes,
+        size=size,
+        training_loss=training_loss,
+        seed=seed,
+        permutations=permutations,
+        draws=draws,
+        level=level,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    content = ranking.to_json()
+    text = dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    (out / "ranking.json").write_text(text + "\n", encoding="utf-8")
+    figure = draw_ranking(ranking)
+    for ending in ("png", "svg"):
+        figure.savefig(out / f"ranking.{ending}", dpi=160)
+    if json:
+        show_json(content)
+    else:
+        show(ranking_text(ranking), f"\nWritten to {out}: ranking.json, ranking.png, ranking.svg")
+    return OK

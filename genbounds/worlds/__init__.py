@@ -61,6 +61,7 @@ from genbounds.worlds.learners import (
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
+from genbounds.worlds.mirrored_noise import MirroredDraw, MirroredNoise
 from genbounds.worlds.noisy_bits import NoisyBits
 from genbounds.worlds.noisy_networks import NoisyNetwork, label_memoriser, majority_label
 from genbounds.worlds.output_gaps import output_gap_attack
@@ -72,6 +73,7 @@ from genbounds.worlds.samples import Learning
 from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
 from genbounds.worlds.subsamples import subsample_attack
 from genbounds.worlds.supersamples import SupersampleLearning
+from genbounds.worlds.twin_worlds import LinearMapTwins, ShatteredDraw, ShatteredTwins
 from genbounds.worlds.validation import Finding, ranks, validate
 from genbounds.worlds.votes import memorised_coins_attack, vote_attack
 from genbounds.worlds.xor_clusters import XorClusters, XorSample, XorTraining
@@ -99,10 +101,15 @@ __all__ = [
     "Learning",
     "LeaveOneOutLearning",
     "LinearGaussian",
+    "LinearMapTwins",
+    "MirroredDraw",
+    "MirroredNoise",
     "NoisyBits",
     "NoisyGaussianMean",
     "NoisyNetwork",
     "Problem",
+    "ShatteredDraw",
+    "ShatteredTwins",
     "SoftmaxHead",
     "SupersampleLearning",
     "XorClusters",

@@ -44,6 +44,7 @@ for _name in (
     "coherence",
     "inductive-bias",
     "pathways",
+    "measure",
     "rank",
     "verify",
     "curve",

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genbounds.measures.spectra.power_law import PowerLaw
 from genbounds.numerics.restoring import number_or_none, restored
 
-__all__ = ["Measure", "Measures", "Refusal", "read_measures"]
+__all__ = ["LayerSpectrum", "Measure", "Measures", "Refusal", "read_measures"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,43 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class LayerSpectrum:
+    """The eigenvalues of W^T W of one weight matrix, in a few numbers.
+
+    Attributes
+    ----------
+    name, kind : str
+        Of the weight and its layer.
+    rows, columns : int
+        Shape of W.
+    largest : float
+        Largest eigenvalue, the squared operator norm of the matrix.
+    stable_rank : float
+        Sum over largest, in [1, rank]; NaN for zeros.
+    noise_edge : float
+        Upper Marchenko-Pastur edge of independent entries with the variance that W has, on the scale of `largest`. The
+        variance of W contains what was learned, so that the edge is rather too high.
+    spikes : int
+        Eigenvalues beyond it. Of pure noise a few may be, by chance.
+    power_law : PowerLaw or None
+        Fit of the tail.
+    reason : str
+        Why there is none, or "".
+    """
+
+    name: str
+    kind: str
+    rows: int
+    columns: int
+    largest: float
+    stable_rank: float
+    noise_edge: float
+    spikes: int
+    power_law: PowerLaw | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Measures:
     """All that was measured on one network.
 
@@ -56,6 +94,8 @@ class Measures:
         Numbers.
     refused : tuple of Refusal
         What does not apply, with the reason: nothing is left out silently.
+    layers : tuple of LayerSpectrum
+        Spectra of the weight matrices, if they were asked for.
 
     Examples
     --------
@@ -66,6 +106,7 @@ class Measures:
 
     measured: tuple[Measure, ...]
     refused: tuple[Refusal, ...] = ()
+    layers: tuple[LayerSpectrum, ...] = ()
 
     def __post_init__(self) -> None:
         names = [each.name for each in self.measured] + [each.name for each in self.refused]
@@ -91,10 +132,11 @@ class Measures:
         Returns
         -------
         dict
-            ``measured`` and ``refused``; a logarithm of 0 becomes None and is read back as NaN.
+            ``measured``, ``refused`` and ``layers``; a logarithm of 0 becomes None and is read back as NaN.
         """
         measured = [asdict(each) | {"value": number_or_none(each.value)} for each in self.measured]
-        return {"measured": measured, "refused": [asdict(each) for each in self.refused]}
+        layers = [asdict(each) | {"stable_rank": number_or_none(each.stable_rank)} for each in self.layers]
+        return {"measured": measured, "refused": [asdict(each) for each in self.refused], "layers": layers}
 
     def to_frame(self) -> Any:
         """Return the numbers as a table; needs the extra frame.

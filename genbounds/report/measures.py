@@ -1,0 +1,70 @@
+"""Measures of one network as tables for a terminal."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from genbounds.measures.records import Measures
+
+__all__ = ["measures_text"]
+
+
+def measures_text(measures: Measures) -> RenderableType:
+    """Return measures, refusals and spectra as tables.
+
+    Parameters
+    ----------
+    measures : Measures
+        What was measured.
+
+    Returns
+    -------
+    rich renderable
+        A table of numbers, one of layers, the refusals with their reasons, and notes.
+    """
+    numbers = _table("Measures of the network", "measure", "value", "eq. of Jiang et al. 2020")
+    for each in measures.measured:
+        numbers.add_row(Text(each.name), f"{each.value:.6g}", each.equation)
+    layers = _table(
+        "Spectra of the weight matrices",
+        "layer",
+        "kind",
+        "shape",
+        "|W|²",
+        "stable rank",
+        "above noise",
+        "α",
+        "tail",
+        "p",
+    )
+    for layer in measures.layers:
+        law = layer.power_law
+        fit = ("", "", "") if law is None else _fit(law.alpha, law.standard_error, law.tail, law.log_normal_p)
+        layers.add_row(
+            Text(layer.name),
+            layer.kind,
+            f"{layer.rows} × {layer.columns}",
+            f"{layer.largest:.4g}",
+            f"{layer.stable_rank:.2f}",
+            f"{layer.spikes}",
+            *fit,
+        )
+    notes = [f"Not measured: {each.name}: {each.reason}." for each in measures.refused]
+    notes += [f"No power law for {layer.name}: {layer.reason}" for layer in measures.layers if layer.reason]
+    notes.append(
+        "A measure proves nothing. α ± its scale, not a confidence interval; a small p speaks for a log-normal tail. "
+        "All spectra change when neurons are rescaled and the function stays the same."
+    )
+    return Group(numbers, layers, *(Text(note) for note in notes))
+
+
+def _fit(alpha: float, error: float, tail: int, p_value: float) -> tuple[str, str, str]:
+    return f"{alpha:.2f} ± {error:.2f}", f"{tail}", f"{p_value:.2g}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    return table

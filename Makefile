@@ -66,6 +66,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/pathway_capture.py
 	$(BIN)/python benchmarks/pathway_distances.py
 	$(BIN)/python benchmarks/grokking_pathways.py
+	$(BIN)/python benchmarks/ranking.py benchmarks/output/ranking
 	@echo "benchmarks/compression.py and tightness.py need MNIST and Fashion-MNIST (--root); prompts.py needs two models"
 	@echo "from packages: see benchmarks/assets.py."
 ifdef MNIST

@@ -22,6 +22,7 @@ _HOME: dict[str, str] = {
     "conditional_information": "predictiveness.conditional_information",
     "fit_power_law": "spectra.power_law",
     "granulated_kendall": "predictiveness.granulated",
+    "grid_tasks": "experiments",
     "layer_spectra": "spectra.layers",
     "marchenko_pastur_density": "spectra.marchenko_pastur",
     "marchenko_pastur_edges": "spectra.marchenko_pastur",
@@ -33,9 +34,11 @@ _HOME: dict[str, str] = {
     "rank_measures": "predictiveness.ranking",
     "read_measures": "records",
     "read_runs": "predictiveness.ranking",
+    "run_grid": "experiments",
     "score_margins": "margins",
     "tau_a": "predictiveness.kendall",
     "tau_interval": "predictiveness.intervals",
+    "train_and_measure": "experiments",
     "weight_layers": "weights",
 }
 

@@ -50,7 +50,11 @@ def measures_text(measures: Measures) -> RenderableType:
             f"{layer.spikes}",
             *fit,
         )
-    notes = [f"Not measured: {each.name}: {each.reason}." for each in measures.refused]
+    reasons = dict.fromkeys(each.reason for each in measures.refused)
+    notes = [
+        f"Not measured: {', '.join(each.name for each in measures.refused if each.reason == reason)}: {reason}."
+        for reason in reasons
+    ]
     notes += [f"No power law for {layer.name}: {layer.reason}" for layer in measures.layers if layer.reason]
     notes.append(
         "A measure proves nothing. α ± its scale, not a confidence interval; a small p speaks for a log-normal tail. "

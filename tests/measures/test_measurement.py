@@ -124,7 +124,7 @@ def test_the_command_on_a_bare_checkpoint_and_on_a_network(tmp_path, capsys):
     assert main(["measure", str(tmp_path / "weights.safetensors"), *out]) == 0
     printed = capsys.readouterr().out
     assert "fro_over_spec" in printed
-    assert "Not measured: fro_dist" in printed
+    assert "Not measured: log_spec_init_main, fro_dist, dist_spec_init: it needs the weights before" in printed
     full = ["--model", f"{tmp_path / 'net.py'}:build", "--data", str(tmp_path / "data.npz")]
     full += ["--initial", str(tmp_path / "weights.safetensors"), "--json"]
     assert main(["measure", str(tmp_path / "weights.safetensors"), *full, *out]) == 0

@@ -32,8 +32,8 @@ def ranking_text(ranking: Ranking) -> RenderableType:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("measure", no_wrap=True)
     without = [f"Ψ without {ranking.size}"] if ranking.size else []
-    for name in (f"τ [{ranking.level:.0%}]", "Ψ", *without, "p", "K", "K shuffled, 95%"):
-        table.add_column(name, justify="right")
+    for name in (f"τ [{ranking.level:.0%}]", "Ψ", *without, "p", "K", "K shuffled"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in ranking.rows:
         low, high = row.tau_interval
         table.add_row(
@@ -47,16 +47,16 @@ def ranking_text(ranking: Ranking) -> RenderableType:
         )
     beating = ranking.beating()
     verdict = (
-        f"Ahead of the cross-validated hyper-parameters: {', '.join(beating)}. The lead may be chance."
+        f"Ahead of the cross-validated hyper-parameters in τ, Ψ and K at once: {', '.join(beating)}. It may be chance."
         if beating
-        else "No measure does better than the hyper-parameters alone, cross-validated."
+        else "No measure is ahead of the cross-validated hyper-parameters in τ, Ψ and K at once."
     )
     notes = [
         verdict,
         "Controls are in italics. A negative coefficient means that larger values go with smaller gaps.",
         f"p is of Ψ{' without ' + ranking.size if ranking.size else ''}, the measure shuffled"
         f"{' within equal sizes' if ranking.size else ''}; it is not corrected for the number of measures. K is "
-        "positive for a random measure: compare it with its shuffled one. Nothing here is a bound.",
+        "positive for a random measure: compare it with the 95 % quantile of the shuffled one. Nothing is a bound.",
     ]
     return Group(table, *(Text(note) for note in notes))
 

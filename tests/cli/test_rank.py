@@ -35,7 +35,7 @@ def test_it_prints_a_table_with_controls_and_writes_a_figure(table, capsys):
         "random",
         "hyper-parameters, cross-validated",
         "gap with noise",
-        "No measure does better",
+        "No measure is ahead",
     ):
         assert name in printed
     assert {path.name for path in (table.parent / "out").iterdir()} == {"ranking.json", "ranking.png", "ranking.svg"}

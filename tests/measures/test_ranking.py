@@ -33,7 +33,7 @@ def test_a_measure_that_knows_more_beats_the_hyper_parameters_and_noise_does_not
     assert {name for name, row in rows.items() if row.control} == {
         "1/n", "training loss", "random", "hyper-parameters, cross-validated", "gap with noise",
     }  # fmt: skip
-    assert "informed" in found.beating()
+    assert found.beating() == ("informed",)
     assert rows["informed"].psi_p == 0.01
     assert rows["informed"].information > rows["informed"].information_null
     assert rows["1/n"].psi_without_size == 0

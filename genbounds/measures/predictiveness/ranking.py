@@ -89,7 +89,10 @@ class Ranking:
     level: float
 
     def beating(self, control: str = "hyper-parameters, cross-validated") -> tuple[str, ...]:
-        """Return the measures whose modulus of Psi without sizes is larger than that of a control.
+        """Return the measures that are ahead of a control in tau, Psi without sizes and K at once.
+
+        One of the three is not enough: along lines of few runs Psi of a cross-validated prediction is mostly noise, and
+        some of many measures are above it by chance.
 
         Parameters
         ----------
@@ -99,7 +102,7 @@ class Ranking:
         Returns
         -------
         tuple of str
-            Their names, often none. The difference may be chance.
+            Their names, often none. The lead may still be chance.
 
         Raises
         ------
@@ -110,8 +113,15 @@ class Ranking:
         if not found:
             names = ", ".join(row.name for row in self.rows if row.control)
             raise ValueError(f"control must be one of {names}, got {control!r}. Name one.")
-        rows = [row for row in self.rows if not row.control]
-        return tuple(row.name for row in rows if abs(row.psi_without_size) > abs(found[0].psi_without_size))
+        (against,) = found
+        return tuple(
+            row.name
+            for row in self.rows
+            if not row.control
+            and abs(row.tau) > abs(against.tau)
+            and abs(row.psi_without_size) > abs(against.psi_without_size)
+            and row.information > against.information
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the ranking as JSON carries it.

@@ -29,6 +29,7 @@ _HOME: dict[str, str] = {
     "measure_network": "measurement",
     "noisy_oracle": "predictiveness.controls",
     "norm_measures": "norms",
+    "path_norm": "paths",
     "permutation_null": "predictiveness.nulls",
     "random_measure": "predictiveness.controls",
     "rank_measures": "predictiveness.ranking",

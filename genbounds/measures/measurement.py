@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from genbounds.measures.margins import score_margins
 from genbounds.measures.norms import norm_measures
-from genbounds.measures.records import Measures
+from genbounds.measures.paths import path_norm
+from genbounds.measures.records import Measure, Measures, Refusal
 from genbounds.measures.spectra.layers import layer_spectra
 from genbounds.measures.weights import weight_layers
 from genbounds.models.examples import Data
@@ -27,7 +28,7 @@ def measure_network(
     seed: int = 0,
     progress: bool = False,
 ) -> Measures:
-    """Compute norms, margin and spectra; what does not apply is refused with its reason.
+    """Compute norms, path norm, margin and spectra; what does not apply is refused with its reason.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def measure_network(
     initial : nn.Module or mapping of str to Tensor, optional
         The same before training, for distances.
     data : Data, optional
-        Training examples, for the margin: its 10th percentile, as [Jiang2020]_ takes it. Needs a module.
+        Training examples, for the margin (its 10th percentile, as [Jiang2020]_ takes it) and the path
+        norm. Needs a module.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the network is evaluated: by default where it is and as it is, otherwise it is moved
         there first. Norms and spectra are computed in float64 of the weights as they then are.
@@ -72,4 +74,15 @@ def measure_network(
         margin = float(np.quantile(margins, 0.1))
     before = None if initial is None else weight_layers(initial)
     found = norm_measures(weight_layers(source), before, margin=margin)
-    return Measures(found.measured, found.refused, layer_spectra(weight_layers(source), seed=seed))
+    paths: Measure | Refusal = Refusal(
+        "path_norm", "it needs the network and its data, whose shape it takes: pass both"
+    )
+    if isinstance(source, nn.Module) and data is not None:
+        ((_, example, _),) = data.batches([0], 1)
+        paths = path_norm(source, tuple(example.shape[1:]))
+    measured, refused = (
+        ((*found.measured, paths), found.refused)
+        if isinstance(paths, Measure)
+        else (found.measured, (*found.refused, paths))
+    )
+    return Measures(measured, refused, layer_spectra(weight_layers(source), seed=seed))

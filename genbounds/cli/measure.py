@@ -19,6 +19,7 @@ def measure(
     initial: Path | None = None,
     data: str | None = None,
     part: Part = "train",
+    sharpness: Annotated[bool, Parameter(negative="")] = False,
     prefix: str = "",
     entry: str = "",
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
@@ -28,7 +29,7 @@ def measure(
     seed: int = 0,
     json: Flag = False,
 ) -> int:
-    """Measure a checkpoint: norms of its weights, their spectra, and with a network and data its margin.
+    """Measure a checkpoint: norms and spectra of weights, and with a network and data outputs and sharpness.
 
     A measure may predict the error of a network and proves nothing. What does not apply is refused with its reason.
 
@@ -42,10 +43,12 @@ def measure(
     initial : Path
         Checkpoint from before training, for distances.
     data : str
-        Training examples, for the margin: digits, a folder of IDX files, an .npz file with x and y, or
-        package.module:callable. Needs --model.
+        Training examples, for margin, outputs and sharpness: digits, a folder of IDX files, an .npz file with x and y,
+        or package.module:callable. Needs --model.
     part : str
         Part of a folder of IDX files.
+    sharpness : bool
+        Measure sharpness too: several hundred passes over the data.
     prefix : str
         Prefix of the names of the weights in the files, such as "model." in Lightning's.
     entry : str
@@ -59,7 +62,7 @@ def measure(
     dtype : str
         Type of the network's numbers.
     seed : int
-        Seed of the power laws' tests.
+        Seed of everything drawn.
     json : bool
         Print the record as JSON on standard output, and nothing else.
 
@@ -99,6 +102,7 @@ def measure(
         read(checkpoint),
         initial=None if initial is None else read(initial),
         data=None if data is None else read_data(data, part),
+        sharpness=sharpness,
         device=check_device(device),
         dtype=getattr(torch, dtype),
         seed=seed,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from genbounds.measures.margins import margins_of
 from genbounds.measures.norms import norm_measures
 from genbounds.measures.weights import weight_layers
 from genbounds.models.ensembles import initial_network, one_thread
@@ -95,8 +96,7 @@ def train_and_measure(
             return {"fitted": False, "epochs": epoch}
         with torch.no_grad():
             scores = model(x).double()
-            right = scores.gather(1, y[:, None]).squeeze(1)
-            margins = right - scores.scatter(1, y[:, None], -torch.inf).amax(1)
+            margins = margins_of(scores, y)
             training_error = float((scores.argmax(1) != y).double().mean())
             wrong = model(torch.from_numpy(test_inputs)).argmax(1) != torch.from_numpy(test_targets)
             test_error = float(wrong.double().mean())

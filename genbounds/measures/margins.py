@@ -3,14 +3,39 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from genbounds.models.examples import Data
 from genbounds.models.guards import check_evaluation_mode, check_finite_outputs, check_logits
 from genbounds.models.passes import block_size
 from genbounds.models.progress import track
 
-__all__ = ["score_margins"]
+__all__ = ["margins_of", "score_margins"]
+
+
+def margins_of(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return the score of the right class minus the largest other, for every row.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (b, C)
+        Scores.
+    targets : Tensor, shape (b,)
+        Classes.
+
+    Returns
+    -------
+    Tensor, shape (b,)
+        Differences in float64.
+
+    Examples
+    --------
+    >>> margins_of(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.tensor([0, 1])).tolist()
+    [-2.0, 2.0]
+    """
+    values, classes = scores.double(), targets.long().unsqueeze(1)
+    right = values.gather(1, classes).squeeze(1)
+    return right - values.scatter(1, classes, -torch.inf).amax(1)
 
 
 @torch.no_grad()
@@ -55,7 +80,5 @@ def score_margins(
         scores = model(inputs)
         check_logits(scores, targets)
         check_finite_outputs(scores, index)
-        values, classes = scores.double(), targets.long().unsqueeze(1)
-        right = values.gather(1, classes).squeeze(1)
-        found.append((right - values.scatter(1, classes, -torch.inf).amax(1)).cpu())
+        found.append(margins_of(scores, targets).cpu())
     return np.asarray(torch.cat(found).numpy(), dtype=np.float64)

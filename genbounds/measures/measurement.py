@@ -1,15 +1,15 @@
 """What can be measured on a checkpoint, in one call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genbounds.measures.margins import score_margins
 from genbounds.measures.norms import norm_measures
+from genbounds.measures.outputs import output_measures
 from genbounds.measures.paths import path_norm
 from genbounds.measures.records import Measure, Measures, Refusal
+from genbounds.measures.sharpness.family import sharpness_measures
 from genbounds.measures.spectra.layers import layer_spectra
 from genbounds.measures.weights import weight_layers
 from genbounds.models.examples import Data
@@ -23,12 +23,13 @@ def measure_network(
     *,
     initial: nn.Module | Mapping[str, Tensor] | None = None,
     data: Data | None = None,
+    sharpness: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Measures:
-    """Compute norms, path norm, margin and spectra; what does not apply is refused with its reason.
+    """Compute norms, spectra and measures of outputs and sharpness; what does not apply is refused with its reason.
 
     Parameters
     ----------
@@ -37,13 +38,15 @@ def measure_network(
     initial : nn.Module or mapping of str to Tensor, optional
         The same before training, for distances.
     data : Data, optional
-        Training examples, for the margin (its 10th percentile, as [Jiang2020]_ takes it) and the path
-        norm. Needs a module.
+        Training examples, for the margin (its 10th percentile, as [Jiang2020]_ takes it), the other measures of outputs
+        and the path norm. Needs a module.
+    sharpness : bool
+        Compute the measures of sharpness too: several hundred passes over the data, against one for all others.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the network is evaluated: by default where it is and as it is, otherwise it is moved
         there first. Norms and spectra are computed in float64 of the weights as they then are.
     seed : int
-        Seed of the power laws' tests.
+        Seed of everything drawn.
     progress : bool
         Show a bar on a terminal.
 
@@ -63,26 +66,38 @@ def measure_network(
     >>> round(found["parameter_norm"], 6), found.layers[0].stable_rank
     (3.0, 3.0)
     """
-    margin = None
     if isinstance(source, nn.Module):
         source.to(device=device, dtype=dtype)
-    if data is not None:
-        if not isinstance(source, nn.Module):
-            raise ModelError("source must be a module where data are given, got a state dict. Build the network.")
-        where, kind = infer_device_and_dtype(source)
-        margins = score_margins(source, data, device=where, dtype=kind, progress=progress)
-        margin = float(np.quantile(margins, 0.1))
+    if data is not None and not isinstance(source, nn.Module):
+        raise ModelError("source must be a module where data are given, got a state dict. Build the network.")
+    of_outputs = list(_of_outputs(source, data, initial, sharpness, seed, progress))
+    margin = next((each.value for each in of_outputs if isinstance(each, Measure) and each.name == "margin"), None)
     before = None if initial is None else weight_layers(initial)
-    found = norm_measures(weight_layers(source), before, margin=margin)
-    paths: Measure | Refusal = Refusal(
-        "path_norm", "it needs the network and its data, whose shape it takes: pass both"
-    )
-    if isinstance(source, nn.Module) and data is not None:
-        ((_, example, _),) = data.batches([0], 1)
-        paths = path_norm(source, tuple(example.shape[1:]))
-    measured, refused = (
-        ((*found.measured, paths), found.refused)
-        if isinstance(paths, Measure)
-        else (found.measured, (*found.refused, paths))
-    )
-    return Measures(measured, refused, layer_spectra(weight_layers(source), seed=seed))
+    norms = norm_measures(weight_layers(source), before, margin=margin)
+    measured = [each for each in of_outputs if isinstance(each, Measure)]
+    refused = [each for each in of_outputs if isinstance(each, Refusal)]
+    spectra = layer_spectra(weight_layers(source), seed=seed)
+    return Measures((*norms.measured, *measured), (*norms.refused, *refused), spectra)
+
+
+def _of_outputs(
+    source: nn.Module | Mapping[str, Tensor],
+    data: Data | None,
+    initial: nn.Module | Mapping[str, Tensor] | None,
+    sharpness: bool,
+    seed: int,
+    progress: bool,
+) -> Iterator[Measure | Refusal]:
+    """Yield what needs a network and its data."""
+    if data is None or not isinstance(source, nn.Module):
+        for name in ("margin", "output measures", "path_norm", "sharpness"):
+            yield Refusal(name, "it needs the network and its training data: pass both")
+        return
+    device, dtype = infer_device_and_dtype(source)
+    yield from output_measures(source, data, device=device, dtype=dtype, progress=progress)
+    ((_, example, _),) = data.batches([0], 1)
+    yield path_norm(source, tuple(example.shape[1:]))
+    if sharpness:
+        yield from sharpness_measures(source, data, initial, device=device, dtype=dtype, seed=seed, progress=progress)
+    else:
+        yield Refusal("sharpness", "it takes several hundred passes over the data: ask for it by sharpness=True")

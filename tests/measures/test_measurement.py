@@ -12,6 +12,7 @@ from genbounds.measures import (
     layer_spectra,
     measure_network,
     norm_measures,
+    output_measures,
     path_norm,
     read_measures,
     score_margins,
@@ -62,10 +63,44 @@ def test_the_one_call_gives_what_the_parts_give():
     found = measure_network(model, initial=before, data=data)
     margin = float(np.quantile(score_margins(model, data), 0.1))
     parts = norm_measures(weight_layers(model), weight_layers(before), margin=margin)
-    assert found.measured == (*parts.measured, path_norm(model, (3, 4)))
-    assert found.refused == parts.refused
+    assert found.measured == (*parts.measured, *output_measures(model, data), path_norm(model, (3, 4)))
+    assert found.refused[:-1] == parts.refused
+    assert found.refused[-1].name == "sharpness"
     assert found.layers == layer_spectra(weight_layers(model))
     assert measure_network(model.state_dict()).layers[0].largest == pytest.approx(found.layers[0].largest)
+
+
+def test_sharpness_on_request_with_all_forms_and_their_radii():
+    model, data = network(1).double(), examples(40)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(3)
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    ((_, x, y),) = data.batches(np.arange(40), 40, dtype=torch.float64)
+    for _ in range(200):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+    found = measure_network(model, initial=network(1), data=data, sharpness=True)
+    for name, form in {
+        "pac_bayes_flatness": found["noise_radius"] ** -2,
+        "pac_bayes_mag_flatness": found["noise_radius_scaled"] ** -2,
+        "sharpness_flatness": found["ascent_radius"] ** -2,
+        "sharpness_mag_flatness": found["ascent_radius_scaled"] ** -2,
+    }.items():
+        assert found[name] == pytest.approx(form)
+    weights = torch.cat([value.detach().flatten() for value in model.parameters()])
+    known = float(weights.square().sum()) / (4 * found["noise_radius"] ** 2)
+    assert found["pac_bayes_orig"] == pytest.approx(known + np.log(40 / found["noise_radius"]) + 10)
+    assert found["pac_bayes_init"] != pytest.approx(found["pac_bayes_orig"])
+    assert found["worst_sharpness"] > 0
+    assert not [each.name for each in found.refused]
+    again = measure_network(model, initial=network(1), data=data, sharpness=True)
+    assert again == found
+    without = measure_network(model, data=data, sharpness=True)
+    assert [each.name for each in without.refused][-1] == "forms with initial weights"
+    with pytest.raises(ModelError, match="initial must hold"):
+        measure_network(model, initial={"1.weight": x}, data=data, sharpness=True)
 
 
 def test_spectra_of_layers():

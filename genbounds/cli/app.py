@@ -45,6 +45,7 @@ for _name in (
     "inductive-bias",
     "pathways",
     "measure",
+    "audit",
     "rank",
     "verify",
     "curve",

@@ -7,6 +7,9 @@ below load their module at their first use only.
 from genbounds.lazy import lazy
 
 _HOME: dict[str, str] = {
+    "Audit": "invariance.audit",
+    "Chain": "invariance.chains",
+    "Change": "invariance.audit",
     "ConditionalInformation": "predictiveness.conditional_information",
     "Granulated": "predictiveness.granulated",
     "LayerSpectrum": "records",
@@ -18,11 +21,14 @@ _HOME: dict[str, str] = {
     "RankedMeasure": "predictiveness.ranking",
     "Ranking": "predictiveness.ranking",
     "Refusal": "records",
+    "Trial": "invariance.audit",
     "WeightLayer": "weights",
     "additive_prediction": "predictiveness.controls",
     "ascent_radius": "sharpness.radii",
+    "audit": "invariance.audit",
     "average_sharpness": "sharpness.moves",
     "conditional_information": "predictiveness.conditional_information",
+    "find_chains": "invariance.chains",
     "fit_power_law": "spectra.power_law",
     "flatness_forms": "sharpness.forms",
     "granulated_kendall": "predictiveness.granulated",
@@ -35,6 +41,7 @@ _HOME: dict[str, str] = {
     "noisy_oracle": "predictiveness.controls",
     "norm_measures": "norms",
     "output_measures": "outputs",
+    "own_measures": "invariance.audit",
     "path_norm": "paths",
     "permutation_null": "predictiveness.nulls",
     "random_measure": "predictiveness.controls",

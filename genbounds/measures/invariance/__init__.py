@@ -1,0 +1,1 @@
+"""What moves a measure although the function of the network stays the same."""

@@ -46,6 +46,7 @@ for _name in (
     "pathways",
     "measure",
     "audit",
+    "falsify",
     "rank",
     "verify",
     "curve",

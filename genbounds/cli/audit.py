@@ -73,8 +73,8 @@ def audit(
     from genbounds.cli.app import OK
     from genbounds.cli.console import progress_wanted, show, show_json
     from genbounds.cli.files import check_device
+    from genbounds.measures.functions import own_measures
     from genbounds.measures.invariance.audit import audit as audited
-    from genbounds.measures.invariance.audit import own_measures
     from genbounds.models.checkpoint import load_checkpoint
     from genbounds.models.factory import build_model, load_factory
     from genbounds.models.state import apply_state

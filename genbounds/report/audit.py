@@ -30,7 +30,7 @@ def audit_text(audit: Audit) -> RenderableType:
         title="What moves although the function stays", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
     )
     table.add_column("measure", no_wrap=True)
-    table.add_column("value", justify="right")
+    table.add_column("value", justify="right", no_wrap=True)
     for trial in made:
         table.add_column(trial.name, justify="right")
     rows: dict[str, list[Change]] = {}

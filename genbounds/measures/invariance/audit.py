@@ -3,29 +3,24 @@
 import copy
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genbounds.measures.functions import MeasureFunction, evaluate_measure, own_measures
 from genbounds.measures.invariance.chains import find_chains
 from genbounds.measures.invariance.transformations import TRANSFORMATIONS
-from genbounds.measures.measurement import measure_network
-from genbounds.measures.sharpness.moves import worst_sharpness
-from genbounds.models.data import load_data
 from genbounds.models.examples import Data
-from genbounds.models.guards import ModelError, check_evaluation_mode, infer_device_and_dtype
+from genbounds.models.guards import ModelError, check_evaluation_mode
 from genbounds.models.progress import track
 from genbounds.numerics.checks import count
 from genbounds.numerics.restoring import number_or_none
 
-__all__ = ["Audit", "Change", "MeasureFunction", "Trial", "audit", "own_measures"]
-
-#: ``function(model, inputs, targets)`` gives one number, or several by name.
-MeasureFunction: TypeAlias = Callable[..., float | Mapping[str, float]]
+__all__ = ["Audit", "Change", "Trial", "audit"]
 
 #: Largest relative change that rounding explains: of the function and of a measure in float64, and with float32.
 _SAME_FUNCTION, _SAME, _SAME_FLOAT32 = 1e-9, 1e-6, 1e-3
@@ -122,44 +117,6 @@ class Audit:
         return {"trials": [plain(each) for each in self.trials], "changes": [plain(each) for each in self.changes]}
 
 
-def own_measures(model: nn.Module, inputs: Tensor, targets: Tensor, seed: int = 0) -> dict[str, float]:
-    """Compute what `measure_network` does, with the spectra's numbers and the worst sharpness by name.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Classifier in evaluation mode.
-    inputs, targets : Tensor
-        Examples, in the model's dtype and on its device.
-    seed : int
-        Seed of everything drawn.
-
-    Returns
-    -------
-    dict of str to float
-        What applies.
-
-    Examples
-    --------
-    >>> found = own_measures(nn.Linear(2, 2).eval(), torch.eye(2), torch.arange(2))
-    >>> found["fro_over_spec"] <= 2
-    True
-    """
-    data = load_data((inputs, targets))
-    found = measure_network(model, data=data, seed=seed)
-    values = {each.name: each.value for each in found}
-    for layer in found.layers:
-        values[f"stable_rank of {layer.name}"] = layer.stable_rank
-        if layer.power_law is not None:
-            values[f"alpha of {layer.name}"] = layer.power_law.alpha
-    device, dtype = infer_device_and_dtype(model)
-    for name, radius in (("worst_sharpness", 0.05), ("adaptive_worst_sharpness", 0.5)):
-        values[name] = worst_sharpness(
-            model, data, radius=radius, adaptive=name.startswith("adaptive"), device=device, dtype=dtype, seed=seed
-        )
-    return values
-
-
 def audit(
     model: nn.Module,
     data: Data,
@@ -210,6 +167,7 @@ def audit(
 
     Examples
     --------
+    >>> from genbounds.models.data import load_data
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     >>> data = load_data((torch.randn(20, 4), torch.arange(20) % 2))
@@ -224,12 +182,10 @@ def audit(
     indices = np.arange(min(len(data), int(count("examples", examples, minimum=2))))
     ((_, inputs, targets),) = data.batches(indices, len(indices), device=device, dtype=torch.float64)
     takes = inspect.signature(measure).parameters
-    given = {"seed": seed} if "seed" in takes else {}
     outputs = _outputs(network, inputs)
 
     def values(changed: nn.Module, x: Tensor, y: Tensor, **more: int) -> dict[str, float]:
-        # A copy each time: a measure may leave gradients or hooks behind.
-        return _numbers(measure(copy.deepcopy(changed), x, y, **{**given, **more}))
+        return evaluate_measure(measure, changed, x, y, {"seed": seed, **more})
 
     before = values(network, inputs, targets)
     trials: list[Trial] = []
@@ -272,18 +228,6 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
 
 def _difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-300))
-
-
-def _numbers(found: float | Mapping[str, float]) -> dict[str, float]:
-    named: Mapping[str, Any] = found if isinstance(found, Mapping) else {"measure": found}
-    try:
-        values = {str(name): float(value) for name, value in named.items()}
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"the measure must return a number, or numbers by name, got {found!r}. Unpack it.") from error
-    wrong = [name for name, value in values.items() if math.isnan(value)]
-    if wrong:
-        raise ModelError(f"the measure must return numbers, got NaN for {wrong[0]}. Leave out what does not apply.")
-    return values
 
 
 def _change(name: str, trial: str, before: Mapping[str, float], after: Mapping[str, float], tolerance: float) -> Change:

@@ -16,7 +16,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 
 from genbounds.measures import rank_measures
-from genbounds.measures.experiments import run_grid
+from genbounds.measures.experiments import average_repetitions, run_grid
 from genbounds.report.ranking import draw_ranking, ranking_text
 from genbounds.sweeps import Store
 
@@ -26,9 +26,10 @@ AXES = {
     "rate": [0.02, 0.1],
     "batch_size": [16, 64],
     "examples": [250, 500, 1000],
+    "label_noise": [0.0],
     "repetition": [0, 1, 2],
 }
-GRID = [axis for axis in AXES if axis != "repetition"]
+GRID = [axis for axis in AXES if axis not in {"repetition", "label_noise"}]
 
 
 def main(folder: Path) -> None:
@@ -43,27 +44,21 @@ def main(folder: Path) -> None:
         "test_targets": targets[1000:],
     }
     with ProcessPoolExecutor(2) as executor:
-        table, missed = run_grid(AXES, arrays, store=Store(folder / "store"), executor=executor)
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for row, key in enumerate(zip(*(table[axis] for axis in GRID), strict=True)):
-        groups.setdefault(key, []).append(row)
-    whole = {key: rows for key, rows in groups.items() if len(rows) == len(AXES["repetition"])}
-    numbers = [name for name in table if name not in {*AXES, "fitted"} and None not in table[name]]
-    columns = {axis: [key[place] for key in whole] for place, axis in enumerate(GRID)}
-    columns |= {
-        name: [float(np.mean([table[name][row] for row in rows])) for rows in whole.values()] for name in numbers
-    }
+        table, missed = run_grid(AXES, arrays, sharpness=True, store=Store(folder / "store"), executor=executor)
+    columns = average_repetitions(table, GRID, len(AXES["repetition"]))
     with (folder / "runs.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-    known = {"gap", "training_error", "test_error", "training_loss", "epochs"}
-    measures = [name for name in numbers if name not in known]
+    known = {*AXES, "fitted", "gap", "training_error", "test_error", "training_loss", "epochs"}
+    measures = [name for name in columns if name not in known]
     ranking = rank_measures(columns, "gap", measures, GRID, size="examples", training_loss="training_loss")
     console = Console(width=120)
     console.print(ranking_text(ranking))
     total = int(np.prod([len(values) for values in AXES.values()]))
-    console.print(f"{total} networks, {missed} did not fit; {len(whole)} of {total // 3} configurations ranked.")
+    console.print(
+        f"{total} networks, {missed} did not fit; {len(columns['width'])} of {total // 3} configurations ranked."
+    )
     draw_ranking(ranking).savefig(folder / "ranking.png", dpi=160)
 
 

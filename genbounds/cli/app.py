@@ -47,6 +47,7 @@ for _name in (
     "measure",
     "audit",
     "falsify",
+    "sweep",
     "rank",
     "verify",
     "curve",

@@ -19,6 +19,7 @@ def falsify(
     data: str,
     sample: Path | None = None,
     measure: str | None = None,
+    bound: Annotated[bool, Parameter(negative="")] = False,
     prefix: str = "",
     entry: str = "",
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
@@ -47,6 +48,8 @@ def falsify(
     measure : str
         A bound or measure of your own, named like the network: a function of model, inputs and targets that returns a
         number or numbers by name. By default the package's measures.
+    bound : bool
+        Your function claims to be an upper bound on the error: say where it is below.
     prefix : str
         Prefix of the names of the weights in the file.
     entry : str
@@ -114,11 +117,14 @@ def falsify(
     out.mkdir(parents=True, exist_ok=True)
     text = dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (out / "falsification.json").write_text(text + "\n", encoding="utf-8")
-    figure = draw_falsification(found)
+    figure = draw_falsification(found, bound=bound)
     for ending in ("png", "svg"):
         figure.savefig(out / f"falsification.{ending}", dpi=160)
     if json:
         show_json(content)
     else:
-        show(falsification_text(found), f"\nWritten to {out}: falsification.json, falsification.png, falsification.svg")
+        show(
+            falsification_text(found, bound=bound),
+            f"\nWritten to {out}: falsification.json, falsification.png, falsification.svg",
+        )
     return OK

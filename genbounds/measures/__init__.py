@@ -28,6 +28,7 @@ _HOME: dict[str, str] = {
     "additive_prediction": "predictiveness.controls",
     "ascent_radius": "sharpness.radii",
     "audit": "invariance.audit",
+    "average_repetitions": "experiments",
     "average_sharpness": "sharpness.moves",
     "conditional_information": "predictiveness.conditional_information",
     "falsify": "falsification",
@@ -58,6 +59,7 @@ _HOME: dict[str, str] = {
     "tau_a": "predictiveness.kendall",
     "tau_interval": "predictiveness.intervals",
     "train_and_measure": "experiments",
+    "training_log_measures": "training_log",
     "weight_layers": "weights",
     "worst_sharpness": "sharpness.moves",
 }

@@ -178,7 +178,7 @@ def falsify(
     >>> from genbounds.models.data import load_data
     >>> data = load_data((torch.arange(10.0)[:, None], torch.arange(10) % 2))
     >>> found = falsify(nn.Linear(1, 2).eval(), data, range(4), lambda *_: 0.5)
-    >>> found.population, found.interval[1] - found.interval[0]
+    >>> found.population, round(found.interval[1] - found.interval[0], 6)
     (10, 0.6)
     """
     check_evaluation_mode(model)

@@ -18,49 +18,53 @@ __all__ = ["draw_falsification", "falsification_text"]
 _COLOURS = ("tab:green", "tab:blue", "tab:orange", "tab:red")
 
 
-def falsification_text(found: Falsification) -> RenderableType:
+def falsification_text(found: Falsification, *, bound: bool = False) -> RenderableType:
     """Return the truths and the values as tables.
 
     Parameters
     ----------
     found : Falsification
         What was found.
+    bound : bool
+        Whether the values claim to be upper bounds on the error, so that it matters where they are below it.
 
     Returns
     -------
     rich renderable
         Two tables, and how to read them.
     """
-    truths = _table("Truths that the same sample and network allow", "labels outside of the sample", "error")
+    truths = _table("Truths that the input allows", "labels outside of the sample", "error")
     for truth in found.truths:
         truths.add_row(truth.name, f"{truth.risk:.4f}")
-    values = _table("Evaluated once, the same in all of them", "measure", "value", "is below the error with")
+    columns = ("measure", "value", *(["is below the error with"] if bound else []))
+    values = _table("Evaluated once, the same in all of them", *columns)
     for name, value in found.values.items():
-        below = ", ".join(found.below(name))
-        values.add_row(Text(name), f"{value:.6g}", below if value >= 0 else "")
+        values.add_row(Text(name), f"{value:.6g}", *([", ".join(found.below(name))] if bound else []))
     low, high = found.interval
     note = (
         f"The sample are {found.n:,} of {found.population:,} equally likely examples. Every error from {low:.4f} to "
         f"{high:.4f} is consistent with it: labels outside may be set one by one. If the {len(found.truths)} truths "
         f"are equally likely no function of sample and network has a root mean square error below "
-        f"{math.sqrt(found.floor()):.3f}. The last column matters for what claims to be an upper bound; a theorem is "
-        "not refuted by truths made after training, but none can be tight in all of them."
+        f"{math.sqrt(found.floor()):.3f}. A theorem is not refuted by truths made after training, but none can be "
+        "tight in all of them."
     )
     return Group(truths, values, Text(note))
 
 
-def draw_falsification(found: Falsification) -> "Figure":
+def draw_falsification(found: Falsification, *, bound: bool = False) -> "Figure":
     """Draw every value as one line over all truths.
 
     Parameters
     ----------
     found : Falsification
         What was found.
+    bound : bool
+        Whether the values claim to be upper bounds on the error, and are drawn on its axis.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A line for each measure, a point for each truth on it; a diamond where a value lies in [0, 1].
+        A line for each measure, a point for each truth on it; a diamond for a bound that is at most 1.
     """
     from matplotlib.figure import Figure
 
@@ -71,9 +75,10 @@ def draw_falsification(found: Falsification) -> "Figure":
         plot.plot(found.interval, [row, row], color="0.7", linewidth=2, zorder=1)
         for truth, colour in zip(found.truths, _COLOURS, strict=True):
             plot.plot(truth.risk, row, "o", color=colour, zorder=2, label=None if row else truth.name)
-        if 0 <= found.values[name] <= 1:
+        if bound and found.values[name] <= 1:
             plot.plot(found.values[name], row, "D", color="k", markersize=5, zorder=3)
-    plot.plot([], [], "D", color="k", markersize=5, label="the value, where in [0, 1]")
+    if bound:
+        plot.plot([], [], "D", color="k", markersize=5, label="the bound, if at most 1")
     plot.set_yticks(range(len(names)), [f"{name} = {value:.4g}" for name, value in found.values.items()], fontsize=8)
     plot.invert_yaxis()
     plot.set_xlim(-0.02, 1.02)

@@ -117,10 +117,11 @@ def test_the_command_writes_a_picture_and_needs_to_know_the_sample(tmp_path, cap
     common = ["falsify", str(tmp_path / "weights.safetensors"), "--model", f"{net}:build"]
     common += ["--data", str(tmp_path / "data.npz"), "--out", str(tmp_path / "out")]
     given = ["--sample", str(tmp_path / "sample.json")]
-    assert main([*common, *given, "--measure", f"{net}:bound"]) == 0
+    assert main([*common, *given, "--measure", f"{net}:bound", "--bound"]) == 0
     printed = capsys.readouterr().out
     assert "my bound" in printed
     assert "always another class" in printed
+    assert "is below the error with" in printed
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "falsification.json",
         "falsification.png",

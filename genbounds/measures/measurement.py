@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genbounds.measures.norms import norm_measures
+from genbounds.measures.operator_norms import operator_norm_measures
 from genbounds.measures.outputs import output_measures
 from genbounds.measures.paths import path_norm
 from genbounds.measures.records import Measure, Measures, Refusal
@@ -90,13 +91,14 @@ def _of_outputs(
 ) -> Iterator[Measure | Refusal]:
     """Yield what needs a network and its data."""
     if data is None or not isinstance(source, nn.Module):
-        for name in ("margin", "output measures", "path_norm", "sharpness"):
+        for name in ("margin", "output measures", "path_norm", "log_prod_of_operator_norms", "sharpness"):
             yield Refusal(name, "it needs the network and its training data: pass both")
         return
     device, dtype = infer_device_and_dtype(source)
     yield from output_measures(source, data, device=device, dtype=dtype, progress=progress)
     ((_, example, _),) = data.batches([0], 1)
     yield path_norm(source, tuple(example.shape[1:]))
+    yield operator_norm_measures(source, example.to(device, dtype if example.is_floating_point() else None), seed=seed)
     if sharpness:
         yield from sharpness_measures(source, data, initial, device=device, dtype=dtype, seed=seed, progress=progress)
     else:

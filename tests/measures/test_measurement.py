@@ -12,6 +12,7 @@ from genbounds.measures import (
     layer_spectra,
     measure_network,
     norm_measures,
+    operator_norm_measures,
     output_measures,
     path_norm,
     read_measures,
@@ -63,7 +64,9 @@ def test_the_one_call_gives_what_the_parts_give():
     found = measure_network(model, initial=before, data=data)
     margin = float(np.quantile(score_margins(model, data), 0.1))
     parts = norm_measures(weight_layers(model), weight_layers(before), margin=margin)
-    assert found.measured == (*parts.measured, *output_measures(model, data), path_norm(model, (3, 4)))
+    shaped = path_norm(model, (3, 4)), operator_norm_measures(model, torch.zeros(1, 3, 4))
+    assert found["log_prod_of_operator_norms"] == pytest.approx(found["log_prod_of_spec"])  # no convolution
+    assert found.measured == (*parts.measured, *output_measures(model, data), *shaped)
     assert found.refused[:-1] == parts.refused
     assert found.refused[-1].name == "sharpness"
     assert found.layers == layer_spectra(weight_layers(model))

@@ -169,7 +169,7 @@ def pair_weights(difference: ArrayLike, test_examples: int) -> Float64:
     Examples
     --------
     >>> pair_weights([0.0, 0.01, 0.03, 0.1], 10_000)
-    array([0.        , 0.        , 0.45604697, 0.5       ])
+    array([0.        , 0.        , 0.45605765, 0.5       ])
     """
     size = float(count("test_examples", test_examples))
     d = finite("difference", difference)

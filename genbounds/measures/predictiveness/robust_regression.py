@@ -46,13 +46,25 @@ class RobustFit:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Means, variances and covariance of measure (x) and gap (y) within each environment."""
+    """Within each environment: means of measure (x) and gap (y), variance of x, least-squares slope, variance left."""
 
     x: Float64
     y: Float64
     xx: Float64
-    yy: Float64
-    xy: Float64
+    slope: Float64
+    left: Float64
+
+    def own(self, a: float) -> Float64:
+        """Return the best intercept of each environment for a slope."""
+        return self.y - a * self.x
+
+    def spread(self, a: float) -> Float64:
+        """Return the mean square error of each environment at its own intercept, as a sum of what is not negative."""
+        return self.xx * np.square(a - self.slope) + self.left
+
+    def errors(self, a: float, b: float) -> Float64:
+        """Return the mean square error of each environment."""
+        return np.square(b - self.own(a)) + self.spread(a)
 
 
 def robust_regression(
@@ -107,53 +119,50 @@ def robust_regression(
     table = np.concatenate(parts, axis=1)
     if not table.size:
         raise ValueError("settings must leave two runs in an environment, got one in each. Repeat, or lower `fixed`.")
-    middle, wide = _spread(table[0], table[2])
-    height, high = _spread(table[1], table[3])
+    mean_x, mean_y, xx, slope, left = table
+    middle, wide = _scale(mean_x, xx)
+    height, high = _scale(mean_y, xx * slope**2 + left)
     found = _Moments(
-        (table[0] - middle) / wide, (table[1] - height) / high,
-        table[2] / wide**2, table[3] / high**2, table[4] / wide / high,
-    )  # fmt: skip
+        (mean_x - middle) / wide, (mean_y - height) / high, xx / wide**2, slope * wide / high, left / high**2
+    )
     a, b, least = _solve(found)
     flat = _intercept(found, 0.0)[0]
     return RobustFit(
         a * high / wide / scale,
         origin + height + high * b - a * high / wide * (start + middle),
-        high * math.sqrt(_errors(found, a, b).max()),
-        high * math.sqrt(_errors(found, 0.0, flat).max()),
+        high * math.sqrt(found.errors(a, b).max()),
+        high * math.sqrt(found.errors(0.0, flat).max()),
         high * math.sqrt(max(0.0, least)),
         table.shape[1],
     )
 
 
 def _within(x: Float64, y: Float64, code: NDArray[np.int64]) -> Float64:
-    """Return both means, both variances and the covariance within each group of two runs or more: shape (5, groups)."""
+    """Return what `_Moments` holds, for each group of two runs or more: shape (5, groups)."""
     runs = np.bincount(code)
 
     def mean(values: Float64) -> Float64:
         return np.bincount(code, values) / runs
 
     dx, dy = x - mean(x)[code], y - mean(y)[code]
-    return np.stack([mean(x), mean(y), mean(dx * dx), mean(dy * dy), mean(dx * dy)])[:, runs > 1]
+    xx = mean(dx * dx)
+    slope = np.divide(mean(dx * dy), xx, where=xx > 0, out=np.zeros(len(xx)))
+    return np.stack([mean(x), mean(y), xx, slope, mean(np.square(dy - slope[code] * dx))])[:, runs > 1]
 
 
-def _spread(means: Float64, variances: Float64) -> tuple[float, float]:
+def _scale(means: Float64, variances: Float64) -> tuple[float, float]:
     """Return mean and standard deviation over environments of equal weight; 1 instead of a deviation of 0."""
     middle = float(means.mean())
     return middle, math.sqrt(float((variances + (means - middle) ** 2).mean())) or 1.0
 
 
-def _errors(m: _Moments, a: float, b: float) -> Float64:
-    """Return the mean square error in every environment."""
-    return np.square(b - (m.y - a * m.x)) + m.yy - 2 * a * m.xy + a * a * m.xx
-
-
 def _intercept(m: _Moments, a: float) -> tuple[float, Float64]:
     """Return the best b for a slope a, and weights on the environments under which it is the mean of their own."""
-    own = m.y - a * m.x
-    left = right = int(np.argmax(m.yy - 2 * a * m.xy + a * a * m.xx))
+    own = m.own(a)
+    left = right = int(np.argmax(m.spread(a)))
     b = own[left]
     for _ in own:
-        errors = _errors(m, a, b)
+        errors = m.errors(a, b)
         top = int(np.argmax(errors))
         if errors[top] <= max(errors[left], errors[right]) * (1 + 1e-15):
             break
@@ -174,21 +183,21 @@ def _solve(m: _Moments) -> tuple[float, float, float]:
     """Return the best a >= 0 and b in standardised units, and a lower limit of the worst error."""
 
     def slope(a: float, b: float, weights: Float64) -> float:
-        return float(weights @ (a * m.xx - m.xy + m.x * (b - (m.y - a * m.x))))
+        return float(weights @ (m.xx * (a - m.slope) + m.x * (b - m.own(a))))
 
     low, (b, weights) = 0.0, _intercept(m, 0.0)
     falling = slope(low, b, weights)
     if falling >= 0:
         return 0.0, b, _lower_limit(m, weights)
     # The mean over environments is at least (a - correlation)^2: beyond this it exceeds the worst error at a = 0.
-    high = 2 + math.sqrt(float(np.max(_errors(m, 0.0, b))))
+    high = 2 + math.sqrt(float(np.max(m.errors(0.0, b))))
     up, above = _intercept(m, high)
     rising = slope(high, up, above)
-    best = (float(np.max(_errors(m, 0.0, b))), 0.0, b)
+    best = (float(np.max(m.errors(0.0, b))), 0.0, b)
     for _ in range(64):
         middle = (low + high) / 2
         b, there = _intercept(m, middle)
-        best = min(best, (float(np.max(_errors(m, middle, b))), middle, b))
+        best = min(best, (float(np.max(m.errors(middle, b))), middle, b))
         turn = slope(middle, b, there)
         if turn < 0:
             low, weights, falling = middle, there, turn
@@ -201,5 +210,6 @@ def _solve(m: _Moments) -> tuple[float, float, float]:
 def _lower_limit(m: _Moments, weights: Float64) -> float:
     """Return the least weighted mean of the errors over all b and a >= 0: no worst error is below it."""
     x, y = m.x - weights @ m.x, m.y - weights @ m.y
-    xx, xy, yy = (float(weights @ part) for part in (m.xx + x * x, m.xy + x * y, m.yy + y * y))
+    terms = m.xx + x * x, m.xx * m.slope + x * y, m.xx * m.slope**2 + m.left + y * y
+    xx, xy, yy = (float(weights @ term) for term in terms)
     return yy - max(0.0, xy) ** 2 / xx if xx > 0 else yy

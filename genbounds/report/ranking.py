@@ -60,8 +60,8 @@ def ranking_text(ranking: Ranking) -> RenderableType:
         f"Sign errors are of {ranking.environments:,} pairs of configurations that differ in one axis; 1/2 is a coin; "
         f"{ranking.environments_left_out:,} pairs have too few comparisons of runs that are worth counting."
         if ranking.environments
-        else "No sign errors: no two configurations that differ in one axis are repeated often enough (4 times each, or "
-        "more with noise in the test error)."
+        else "No sign errors: no two configurations that differ in one axis have 12 pairs of runs in an order beyond "
+        "noise. Repeat each 4 times or more, and name the seed."
     )
     beating = ranking.beating()
     verdict = (
@@ -75,8 +75,8 @@ def ranking_text(ranking: Ranking) -> RenderableType:
         f"p is of Ψ{' without ' + ranking.size if ranking.size else ''}, the measure shuffled"
         f"{' within equal sizes' if ranking.size else ''}; it is not corrected for the number of measures. K is "
         "positive for a random measure: compare it with the 95 % quantile of the shuffled one. Nothing is a bound.",
-        f"{pairs} Worst RMSE is of the best affine function, never falling, of the measure over the runs with one value of "
-        f"one axis; a constant has {ranking.robust_baseline:.4g}.",
+        f"{pairs} Worst RMSE is of the best affine function of the measure, never falling, over the runs with one "
+        f"value of one axis; a constant has {ranking.robust_baseline:.4g}.",
     ]
     return Group(table, spread, *(Text(note) for note in notes))
 

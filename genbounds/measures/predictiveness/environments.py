@@ -91,8 +91,8 @@ class CoupledEnvironments:
     Attributes
     ----------
     kept : tuple
-        For each environment the axis that was changed, the runs of both configurations, and a matrix over their pairs:
-        weights that sum to 1 in modulus, ties in gap set to 0, with the sign of the difference in gap.
+        For each environment the axis that was changed, the runs of both configurations, and two matrices over their
+        pairs: weights that sum to 1, and signs of the difference in gap.
     axes : tuple of str
         All hyper-parameters.
     runs : int
@@ -101,7 +101,7 @@ class CoupledEnvironments:
         Environments of too small an effective number.
     """
 
-    kept: tuple[tuple[str, NDArray[np.intp], NDArray[np.intp], Float64], ...]
+    kept: tuple[tuple[str, NDArray[np.intp], NDArray[np.intp], Float64, NDArray[np.int64]], ...]
     axes: tuple[str, ...]
     runs: int
     left_out: int
@@ -135,9 +135,9 @@ class CoupledEnvironments:
                 f"none among {self.left_out} pairs. Repeat with other seeds, or lower `effective`."
             )
         errors: dict[str, list[float]] = {axis: [] for axis in self.axes}
-        for axis, first, second, signed in self.kept:
-            agreement = (np.sign(x[first, None] - x[second]) * signed).sum()
-            errors[axis].append(float(1 - agreement) / 2)
+        for axis, first, second, weights, order in self.kept:
+            agreement = np.sign(x[first, None] - x[second]) * order
+            errors[axis].append(float((weights * (1 - agreement)).sum() / 2))
         return SignErrors({axis: tuple(found) for axis, found in errors.items()}, self.left_out)
 
 
@@ -214,7 +214,9 @@ def coupled_environments(
             "gap must be a difference of error rates in [-1, 1] where test examples are counted, got "
             f"{wanted[np.abs(wanted).argmax()]}. Divide percentages by 100, or leave test_examples out."
         )
-    codes, least = setting_codes(settings, len(y)), float(positive("effective", effective)) * (1 - 1e-12)
+    codes = setting_codes(settings, len(y))
+    # Twelve pairs far beyond noise have weights that differ in late digits: their number is 12.
+    least = float(positive("effective", effective)) * (1 - 1e-5)
     kept, left_out = [], 0
     for axis, code in codes.items():
         for line in members(joint_codes(codes, codes.keys() - {axis})):
@@ -228,7 +230,7 @@ def coupled_environments(
                 if squares == 0 or weights.sum() ** 2 / squares < least:
                     left_out += 1
                 else:
-                    kept.append((axis, first, second, weights / weights.sum() * np.sign(y[first, None] - y[second])))
+                    kept.append((axis, first, second, weights / weights.sum(), np.sign(y[first, None] - y[second])))
     return CoupledEnvironments(tuple(kept), tuple(codes), len(y), left_out)
 
 

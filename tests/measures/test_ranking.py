@@ -174,12 +174,12 @@ def test_the_interval_of_psi_leaves_axes_out_and_knows_blocks():
 
 
 def repeated():
-    """Five trainings of each configuration of a grid, in mixed order."""
+    """Up to five trainings of each configuration of a grid, in mixed order; three of them are missing."""
     rng = np.random.default_rng(5)
-    points = np.array(list(product([500, 1000, 2000], [0.01, 0.1], [16, 32], range(5))))[rng.permutation(60)]
+    points = np.array(list(product([500, 1000, 2000], [0.01, 0.1], [16, 32], range(5))))[rng.permutation(60)[:57]]
     table = {name: points[:, place].tolist() for place, name in enumerate(("size", "rate", "width", "seed"))}
-    gap = 40 / points[:, 0] + points[:, 1] + 0.02 * rng.standard_normal(60)
-    return table | {"gap": gap.tolist(), "norm": (gap + 0.05 * rng.standard_normal(60)).tolist()}
+    gap = 40 / points[:, 0] + points[:, 1] + 0.02 * rng.standard_normal(57)
+    return table | {"gap": gap.tolist(), "norm": (gap + 0.05 * rng.standard_normal(57)).tolist()}
 
 
 def test_repeats_are_averaged_for_ranks_and_compared_for_signs():
@@ -194,7 +194,7 @@ def test_repeats_are_averaged_for_ranks_and_compared_for_signs():
     grid = dict(zip(("size", "rate", "width"), zip(*groups, strict=True), strict=True))
     norm, gap = ([np.mean([table[name][run] for run in runs]) for runs in groups.values()] for name in ("norm", "gap"))
     varied = {name: table[name] for name in grid}
-    assert (found.runs, found.configurations) == (60, 12)
+    assert (found.runs, found.configurations) == (57, 12)
     assert row.tau == pytest.approx(tau_a(norm, gap))
     assert row.psi == pytest.approx(granulated_kendall(norm, gap, grid).psi)
     signs = sign_errors(table["norm"], table["gap"], varied, test_examples=2000)
@@ -202,7 +202,7 @@ def test_repeats_are_averaged_for_ranks_and_compared_for_signs():
     assert (found.environments, found.environments_left_out) == (signs.kept, signs.left_out)
     fit = robust_regression(table["norm"], table["gap"], varied, fixed=1)
     assert (row.robust_error, found.robust_baseline) == (fit.error, fit.baseline)
-    assert row.psi_interval[0] <= row.psi_without_size <= row.psi_interval[1]
+    assert row.psi_interval == psi_interval(norm, gap, grid, np.random.default_rng(0), without=["size"])
     assert found.to_json()["rows"][0]["psi_interval"] == list(found.rows[0].psi_interval)
 
 

@@ -123,3 +123,26 @@ def test_what_does_not_fit_is_refused():
         robust_regression([1, 2], [1, 2], {"a": [1, 2]}, fixed=1)
     with pytest.raises(ValueError, match="same runs"):
         robust_regression([1, 2, 3], [1, 2], {"a": [1, 2]}, fixed=0)
+
+
+def test_columns_with_ties_constants_and_decades_have_a_proof_too():
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        runs = rng.integers(6, 30)
+        axes = {"a": rng.integers(0, 4, runs), "b": rng.integers(0, 2, runs)}
+        for x in (rng.integers(0, 2, runs), np.exp(3 * rng.standard_normal(runs)), np.full(runs, 0.1), 0.3 * axes["a"]):
+            y = rng.integers(0, 3, runs) / 10
+            found = robust_regression(x, y, axes, fixed=1)
+            assert found.at_least == pytest.approx(found.error, abs=1e-7)
+
+
+def test_more_decades_than_float64_resolves_show_in_the_lower_limit():
+    """Measures over some fifty decades: what is returned may be no optimum, and then does not pass for one."""
+    rng, short = np.random.default_rng(5), 0
+    for _ in range(400):
+        axes = {"a": rng.integers(0, 4, 20), "b": rng.integers(0, 3, 20)}
+        found = robust_regression(np.exp(30 * rng.standard_normal(20)), rng.integers(0, 3, 20) / 10, axes, fixed=2)
+        assert found.at_least <= found.error * (1 + 1e-9)
+        assert found.error <= found.baseline * (1 + 1e-9)
+        short += found.at_least < 0.99 * found.error
+    assert 0 < short < 40

@@ -113,7 +113,8 @@ def psi_interval(
     -----
     Lines weigh the same, and within a line pairs weigh as in `tau_interval`. Of a line of two runs only 40 % of the
     draws see both, so that psi of an axis of two values varies over draws as the mean of 0.4 L of L lines without
-    replacement does, with 1.5 times its variance: short axes make the interval wide, not narrow. Draws that lose all lines of an axis are left out.
+    replacement does, with 1.5 times the variance of all: short axes make the interval wide, not narrow. Draws that
+    lose all lines of an axis are left out.
 
     Examples
     --------

@@ -31,7 +31,8 @@ class RobustFit:
     baseline : float
         The same for the best constant, which knows no measure; never below `error`.
     at_least : float
-        What no such predictor is below, by weights on the environments; `error` but for rounding.
+        What no such predictor is below, by weights on the environments: `error` but for rounding. Where it is clearly
+        less, the measure spans more decades than float64 resolves, and `error` need not be the least: take a logarithm.
     environments : int
         Environments of two runs or more.
     """
@@ -87,7 +88,7 @@ def robust_regression(
     Returns
     -------
     RobustFit
-        The optimum, with a proof of its optimality.
+        The optimum, and a lower limit that proves it.
 
     Raises
     ------

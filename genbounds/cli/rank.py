@@ -22,6 +22,8 @@ def rank(
     gap: str = "gap",
     size: str = "",
     training_loss: str = "",
+    repeats: str = "",
+    test_examples: int | None = None,
     out: Path = Path("rank"),
     seed: int = 0,
     permutations: int = 99,
@@ -41,8 +43,8 @@ def rank(
     measures : tuple of str
         Columns of measures. A missing or infinite value is an error: leave the run out yourself, and say so.
     axes : tuple of str
-        Columns of all hyper-parameters that were varied. Two runs with the same are refused: average them first, or
-        name the seed too.
+        Columns of all hyper-parameters that were varied. Two runs with the same are refused: name the seed
+        too, and as `repeats`.
     gap : str
         Column of what is to be predicted, such as test error minus training error.
     size : str
@@ -50,6 +52,12 @@ def rank(
         is therefore shown without it too.
     training_loss : str
         Column of the training loss, to be shown as a control.
+    repeats : str
+        That one of the axes that numbers trainings of one configuration, such as the seed: coefficients are then of
+        averages over it, and sign errors between configurations are shown if there are repeats enough.
+    test_examples : int
+        Number of examples behind each test error, if the gap is a difference of error rates: sign errors then count
+        pairs of runs by how far their order is beyond the noise of the test set.
     out : Path
         Folder to write to.
     seed : int
@@ -80,6 +88,8 @@ def rank(
         axes,
         size=size,
         training_loss=training_loss,
+        repeats=repeats,
+        test_examples=test_examples,
         seed=seed,
         permutations=permutations,
         draws=draws,

@@ -28,12 +28,10 @@ def ranking_text(ranking: Ranking) -> RenderableType:
     rich renderable
         A row for each measure and control, and notes.
     """
-    title = f"What follows {ranking.gap} over {ranking.runs:,} runs"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("measure", no_wrap=True)
+    averaged = f", averaged in {ranking.configurations:,} configurations" * (ranking.configurations < ranking.runs)
+    title = f"What follows {ranking.gap} over {ranking.runs:,} runs{averaged}"
     without = [f"Ψ without {ranking.size}"] if ranking.size else []
-    for name in (f"τ [{ranking.level:.0%}]", "Ψ", *without, "p", "K", "K shuffled"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table(title, f"τ [{ranking.level:.0%}]", "Ψ", *without, "p", "K", "K shuffled")
     for row in ranking.rows:
         low, high = row.tau_interval
         table.add_row(
@@ -45,6 +43,26 @@ def ranking_text(ranking: Ranking) -> RenderableType:
             f"{row.information:.4f}",
             f"{row.information_null:.4f}",
         )
+    signs = ["worst sign error", "mean"] if ranking.environments else []
+    spread = _table(
+        "How sure, and for single runs", f"{(without or ['Ψ'])[0]} [{ranking.level:.0%}]", *signs, "worst RMSE"
+    )
+    for row in ranking.rows:
+        low, high = row.psi_interval
+        errors = (row.sign_error_worst, row.sign_error_mean)
+        spread.add_row(
+            Text(row.name, style="italic" if row.control else ""),
+            f"{row.psi_without_size:.3f} [{low:.2f}, {high:.2f}]",
+            *(f"{error:.3f}" for error in errors if error is not None),
+            f"{row.robust_error:.4g}",
+        )
+    pairs = (
+        f"Sign errors are of {ranking.environments:,} pairs of configurations that differ in one axis; 1/2 is a coin; "
+        f"{ranking.environments_left_out:,} pairs have too few comparisons of runs that are worth counting."
+        if ranking.environments
+        else "No sign errors: no two configurations that differ in one axis have 12 pairs of runs in an order beyond "
+        "noise. Repeat each 4 times or more, and name the seed."
+    )
     beating = ranking.beating()
     verdict = (
         f"Ahead of the cross-validated hyper-parameters in τ, Ψ and K at once: {', '.join(beating)}. It may be chance."
@@ -57,8 +75,18 @@ def ranking_text(ranking: Ranking) -> RenderableType:
         f"p is of Ψ{' without ' + ranking.size if ranking.size else ''}, the measure shuffled"
         f"{' within equal sizes' if ranking.size else ''}; it is not corrected for the number of measures. K is "
         "positive for a random measure: compare it with the 95 % quantile of the shuffled one. Nothing is a bound.",
+        f"{pairs} Worst RMSE is of the best affine function of the measure, never falling, over the runs with one "
+        f"value of one axis; a constant has {ranking.robust_baseline:.4g}.",
     ]
-    return Group(table, *(Text(note) for note in notes))
+    return Group(table, spread, *(Text(note) for note in notes))
+
+
+def _table(title: str, *heads: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("measure", no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
 
 
 def draw_ranking(ranking: Ranking) -> "Figure":

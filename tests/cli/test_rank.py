@@ -51,3 +51,19 @@ def test_json_alone(table, capsys):
 def test_a_missing_column_is_named(table, capsys):
     assert main([*arguments(table)[:3], "margin", *arguments(table)[4:]]) != 0
     assert "margin" in capsys.readouterr().err
+
+
+def test_repeats_give_sign_errors_and_their_lack_a_reason(table, capsys):
+    assert main(arguments(table)) == 0
+    assert "No sign errors: no two configurations" in capsys.readouterr().out
+    lines = table.read_text(encoding="utf-8").splitlines()
+    again = [f"{lines[0]},seed", *(f"{line}{seed},{seed}" for line in lines[1:] for seed in range(4))]
+    table.write_text("\n".join(again), encoding="utf-8")
+    more = [*arguments(table), "--axes", "seed", "--repeats", "seed", "--test-examples", "5000"]
+    assert main(more) == 0
+    printed = capsys.readouterr().out
+    assert "over 48 runs, averaged in 12 configurations" in printed
+    assert "worst sign error" in printed
+    content = json.loads((table.parent / "out" / "ranking.json").read_text(encoding="utf-8"))
+    assert content["environments"] > 0
+    assert all(0 <= row["sign_error_mean"] <= row["sign_error_worst"] <= 1 for row in content["rows"])

@@ -7,7 +7,16 @@ from itertools import product
 import numpy as np
 import pytest
 
-from genbounds.measures import granulated_kendall, rank_measures, read_runs, tau_a, tau_interval
+from genbounds.measures import (
+    granulated_kendall,
+    psi_interval,
+    rank_measures,
+    read_runs,
+    robust_regression,
+    sign_errors,
+    tau_a,
+    tau_interval,
+)
 
 
 def runs(seed=0, noise=0.02):
@@ -122,3 +131,95 @@ def test_copies_are_no_ties():
     assert tau_interval(range(9), range(9), np.random.default_rng(0)) == (1.0, 1.0)
     with pytest.raises(ValueError, match="at least 3"):
         tau_interval([1, 2], [1, 2], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("sizes", [(4, 3, 4), (2, 2, 2, 2, 2)])
+def test_the_interval_of_psi_covers_its_mean_over_new_trainings(sizes):
+    """150 tries: 4 standard errors at .95 are .071. Not by being wide alone: below 1.6 of what would be needed."""
+    rng = np.random.default_rng(3)
+    points = np.array(list(product(*map(range, sizes))))
+    grid = {f"axis {k}": points[:, k] for k in range(len(sizes))}
+
+    def train():
+        one, other = rng.standard_normal((2, len(points)))
+        return 0.5 * points[:, 0] + one, 0.4 * points[:, 1] + 0.3 * points[:, 0] + 0.6 * one + other
+
+    truth = np.array([granulated_kendall(*train(), grid).value for _ in range(600)])
+    found = np.array([psi_interval(*train(), grid, rng, draws=199) for _ in range(150)])
+    covered = (found[:, 0] <= truth.mean()) & (truth.mean() <= found[:, 1])
+    assert covered.mean() > 0.95 - 0.071
+    assert np.diff(found).mean() < 1.6 * 2 * 1.96 * truth.std()
+
+
+def test_the_interval_of_psi_leaves_axes_out_and_knows_blocks():
+    rng = np.random.default_rng(4)
+    points = np.array(list(product(range(4), range(4), range(3))))
+    size, rate, seed = points.T
+    grid = {"size": size, "rate": rate, "seed": seed}
+    config = rng.standard_normal((2, 16))
+    measure, gap = config[0, 4 * size + rate] - size, config[1, 4 * size + rate] - size
+    measure, gap = measure + 1e-6 * rng.standard_normal(48), gap + 1e-6 * rng.standard_normal(48)
+    found = granulated_kendall(measure, gap, grid)
+    draw = np.random.default_rng
+    low, high = psi_interval(measure, gap, grid, draw(0), without=["size", "seed"])
+    assert low <= found.psi["rate"] <= high
+    alone, together = (
+        psi_interval(measure, gap, grid, draw(0), without=["seed"], blocks=blocks) for blocks in (None, 4 * size + rate)
+    )
+    assert together[1] - together[0] > 1.3 * (alone[1] - alone[0])
+    with pytest.raises(ValueError, match="some, not all"):
+        psi_interval(measure, gap, grid, draw(0), without=["size", "seed", "rate"])
+    with pytest.raises(ValueError, match="at least 3"):
+        psi_interval([1, 2], [1, 2], {"a": [1, 2]}, draw(0))
+
+
+def repeated():
+    """Up to five trainings of each configuration of a grid, in mixed order; three of them are missing."""
+    rng = np.random.default_rng(5)
+    points = np.array(list(product([500, 1000, 2000], [0.01, 0.1], [16, 32], range(5))))[rng.permutation(60)[:57]]
+    table = {name: points[:, place].tolist() for place, name in enumerate(("size", "rate", "width", "seed"))}
+    gap = 40 / points[:, 0] + points[:, 1] + 0.02 * rng.standard_normal(57)
+    return table | {"gap": gap.tolist(), "norm": (gap + 0.05 * rng.standard_normal(57)).tolist()}
+
+
+def test_repeats_are_averaged_for_ranks_and_compared_for_signs():
+    table = repeated()
+    found = rank_measures(
+        table, "gap", ["norm"], ["size", "rate", "width", "seed"], size="size", repeats="seed", test_examples=2000
+    )
+    (row,) = (row for row in found.rows if row.name == "norm")
+    groups = {}
+    for run, point in enumerate(zip(table["size"], table["rate"], table["width"], strict=True)):
+        groups.setdefault(point, []).append(run)
+    grid = dict(zip(("size", "rate", "width"), zip(*groups, strict=True), strict=True))
+    norm, gap = ([np.mean([table[name][run] for run in runs]) for runs in groups.values()] for name in ("norm", "gap"))
+    varied = {name: table[name] for name in grid}
+    assert (found.runs, found.configurations) == (57, 12)
+    assert row.tau == pytest.approx(tau_a(norm, gap))
+    assert row.psi == pytest.approx(granulated_kendall(norm, gap, grid).psi)
+    signs = sign_errors(table["norm"], table["gap"], varied, test_examples=2000)
+    assert (row.sign_error_worst, row.sign_error_mean) == (signs.worst, signs.mean)
+    assert (found.environments, found.environments_left_out) == (signs.kept, signs.left_out)
+    fit = robust_regression(table["norm"], table["gap"], varied, fixed=1)
+    assert (row.robust_error, found.robust_baseline) == (fit.error, fit.baseline)
+    assert row.psi_interval == psi_interval(norm, gap, grid, np.random.default_rng(0), without=["size"])
+    assert found.to_json()["rows"][0]["psi_interval"] == list(found.rows[0].psi_interval)
+
+
+def test_without_repeats_there_are_no_sign_errors_and_a_reason():
+    found = rank_measures(runs(), "gap", ["informed"], ["size", "rate", "width"], permutations=5, draws=9)
+    assert found.environments == 0
+    assert found.environments_left_out > 0
+    assert {row.sign_error_worst for row in found.rows} == {None}
+    assert found.to_json()["rows"][0]["sign_error_mean"] is None
+    alone = rank_measures({"gap": [1, 2, 3], "m": [1, 3, 2], "a": [1, 2, 3]}, "gap", ["m"], ["a"], permutations=5)
+    assert alone.robust_baseline == pytest.approx((2 / 3) ** 0.5)
+
+
+def test_repeats_must_be_an_axis_beside_others():
+    with pytest.raises(ValueError, match="repeats must be one of"):
+        rank_measures(repeated(), "gap", ["norm"], ["size", "rate", "width", "seed"], repeats="epoch")
+    with pytest.raises(ValueError, match="other axes"):
+        rank_measures(repeated(), "gap", ["norm"], ["size", "rate", "width", "seed"], size="size", repeats="size")
+    with pytest.raises(ValueError, match="tell the runs apart"):
+        rank_measures(repeated(), "gap", ["norm"], ["size", "rate", "seed"], repeats="seed")

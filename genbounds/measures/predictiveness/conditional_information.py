@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genbounds.measures.predictiveness.runs import paired_ranks, setting_codes
+from genbounds.measures.predictiveness.runs import joint_codes, paired_ranks, setting_codes
 from genbounds.numerics.checks import count
 
 __all__ = ["ConditionalInformation", "conditional_information"]
@@ -82,7 +82,7 @@ def conditional_information(
     given: dict[tuple[str, ...], float] = {}
     settled = []
     for axes in (axes for size in range(largest + 1) for axes in combinations(codes, size)):
-        share = _share(_pair_counts(x, y, _groups(codes, axes, len(x))))
+        share = _share(_pair_counts(x, y, joint_codes(codes, axes)))
         if share is None:
             settled.append(axes)
         else:
@@ -91,13 +91,6 @@ def conditional_information(
         raise ValueError("gap must differ between runs of equal settings or of none, got an order that is certain.")
     at = min(given, key=lambda axes: given[axes])
     return ConditionalInformation(given[at], at, given, tuple(settled))
-
-
-def _groups(codes: Mapping[str, NDArray[np.int64]], axes: tuple[str, ...], runs: int) -> NDArray[np.int64]:
-    """Return numbers of the joint values of some hyper-parameters."""
-    if not axes:
-        return np.zeros(runs, dtype=np.int64)
-    return np.unique(np.stack([codes[axis] for axis in axes]), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
 
 
 def _pair_counts(x: NDArray[np.int64], y: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:

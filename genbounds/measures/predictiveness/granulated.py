@@ -5,11 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genbounds.measures.predictiveness.kendall import tau_a
-from genbounds.measures.predictiveness.runs import paired_ranks, setting_codes
+from genbounds.measures.predictiveness.runs import (
+    joint_codes,
+    members,
+    paired_ranks,
+    refuse_equal_runs,
+    setting_codes,
+)
 
 __all__ = ["Granulated", "granulated_kendall"]
 
@@ -98,18 +103,10 @@ def granulated_kendall(
     """
     x, y = paired_ranks(measure, gap)
     codes = setting_codes(settings, len(x))
-    table = np.stack(list(codes.values()))
-    if np.unique(table, axis=1).shape[1] < len(x):
-        raise ValueError(
-            "settings must tell the runs apart, got two with the same. Average repetitions, or name their seed as an "
-            "axis."
-        )
+    refuse_equal_runs(codes)
     psi, lines = {}, {}
-    for number, axis in enumerate(codes):
-        others = np.delete(table, number, axis=0)
-        line = np.unique(others, axis=1, return_inverse=True)[1].ravel() if len(others) else np.zeros(len(x), np.int64)
-        order = np.argsort(line, kind="stable")
-        groups = np.split(order, np.flatnonzero(np.diff(line[order])) + 1)
+    for axis in codes:
+        groups = members(joint_codes(codes, codes.keys() - {axis}))
         found = [tau_a(x[group], y[group]) for group in groups if len(group) > 1]
         if not found:
             raise ValueError(

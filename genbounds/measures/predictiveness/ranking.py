@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from genbounds.measures.predictiveness.conditional_information import conditional_information
 from genbounds.measures.predictiveness.controls import additive_prediction, noisy_oracle, random_measure
+from genbounds.measures.predictiveness.environments import coupled_environments
 from genbounds.measures.predictiveness.granulated import granulated_kendall
-from genbounds.measures.predictiveness.intervals import tau_interval
+from genbounds.measures.predictiveness.intervals import psi_interval, tau_interval
 from genbounds.measures.predictiveness.kendall import tau_a
 from genbounds.measures.predictiveness.nulls import permutation_null
+from genbounds.measures.predictiveness.robust_regression import robust_regression
+from genbounds.measures.predictiveness.runs import refuse_equal_runs, setting_codes
 from genbounds.numerics.checks import finite, positive
 from genbounds.numerics.restoring import number_or_none
 
@@ -44,12 +47,20 @@ class RankedMeasure:
         Psi, their mean.
     psi_without_size : float
         Psi without the axis of training-set sizes; equal to Psi where there is none.
+    psi_interval : tuple of float
+        Bootstrap interval of `psi_without_size`.
     psi_p : float
         Permutation p-value of `psi_without_size`, shuffled within equal sizes.
     information : float
         K, the least normalised conditional mutual information.
     information_null : float
         95 % quantile of K of the shuffled measure.
+    sign_error_worst, sign_error_mean : float or None
+        Worst and mean share of pairs of single runs that the measure orders wrongly, over pairs of configurations that
+        differ in one axis; None where runs are not repeated often enough.
+    robust_error : float
+        Root mean square error of the best affine predictor of the gap of single runs by the measure, slope >= 0, among
+        the runs with one value of one axis, at its worst.
     """
 
     name: str
@@ -59,9 +70,13 @@ class RankedMeasure:
     psi: dict[str, float]
     psi_mean: float
     psi_without_size: float
+    psi_interval: tuple[float, float]
     psi_p: float
     information: float
     information_null: float
+    sign_error_worst: float | None
+    sign_error_mean: float | None
+    robust_error: float
 
 
 @dataclass(frozen=True)
@@ -74,19 +89,31 @@ class Ranking:
         All of them.
     runs : int
         Number of runs.
+    configurations : int
+        Number of different settings without the repeats: what tau, Psi and K rank.
     gap : str
         Column that was to be predicted.
     size : str
         Axis of training-set sizes, "" if there is none.
     level : float
         Nominal confidence of the intervals.
+    environments : int
+        Pairs of configurations behind the sign errors.
+    environments_left_out : int
+        Pairs of configurations in which too few pairs of runs are worth counting.
+    robust_baseline : float
+        What `robust_error` is for a constant.
     """
 
     rows: tuple[RankedMeasure, ...]
     runs: int
+    configurations: int
     gap: str
     size: str
     level: float
+    environments: int
+    environments_left_out: int
+    robust_baseline: float
 
     def beating(self, control: str = "hyper-parameters, cross-validated") -> tuple[str, ...]:
         """Return the measures that are ahead of a control in tau, Psi without sizes and K at once.
@@ -134,7 +161,7 @@ class Ranking:
         content = asdict(self)
         for row in content["rows"]:
             row |= {name: number_or_none(value) for name, value in row.items() if isinstance(value, float)}
-            row["tau_interval"] = list(row["tau_interval"])
+            row |= {name: list(value) for name, value in row.items() if isinstance(value, tuple)}
         return content | {"rows": list(content["rows"])}
 
 
@@ -183,6 +210,8 @@ def rank_measures(
     *,
     size: str = "",
     training_loss: str = "",
+    repeats: str = "",
+    test_examples: int | None = None,
     seed: int = 0,
     permutations: int = 99,
     draws: int = 999,
@@ -204,6 +233,11 @@ def rank_measures(
         That one of the axes that is the number of training examples.
     training_loss : str
         A column to add to the controls.
+    repeats : str
+        That one of the axes that numbers trainings of one configuration, such as the seed. Then tau, Psi and K are of
+        columns averaged over it, so that no two rows are the same evidence, and sign errors are of single runs.
+    test_examples : int, optional
+        Examples behind each test error: pairs whose order may be noise of the test set weigh less in the sign errors.
     seed : int
         Seed of everything drawn; all measures are shuffled alike.
     permutations : int
@@ -234,11 +268,24 @@ def rank_measures(
     """
     wanted = _numbers(table, gap)
     settings = {axis: list(_named(table, axis)) for axis in axes}
-    if size and size not in settings:
-        raise ValueError(f"size must be one of the axes {', '.join(axes)}, got {size!r}. Name it among them.")
+    for name, axis in {"size": size, "repeats": repeats}.items():
+        if axis and axis not in settings:
+            raise ValueError(f"{name} must be one of the axes {', '.join(axes)}, got {axis!r}. Name it among them.")
+    if repeats and (repeats == size or len(settings) == 1):
+        raise ValueError(f"repeats must leave other axes beside size, got {repeats!r}. Name the column of the seed.")
     columns = {name: _numbers(table, name) for name in measures}
     if not columns or gap in columns:
         raise ValueError(f"measures must be columns other than the gap, got {', '.join(measures) or 'none'}.")
+    refuse_equal_runs(setting_codes(settings, len(wanted)))
+    varied = {axis: column for axis, column in settings.items() if axis != repeats}
+    place = setting_codes({"configuration": list(zip(*varied.values(), strict=True))}, len(wanted))["configuration"]
+    first = np.unique(place, return_index=True)[1]
+    grid = {axis: [column[run] for run in first] for axis, column in varied.items()}
+
+    def averaged(column: Float64) -> Float64:
+        return np.bincount(place, column) / np.bincount(place)
+
+    expected = averaged(wanted)
     controls: dict[str, Float64] = {}
     if size:
         controls["1/n"] = 1 / positive(size, _numbers(table, size))
@@ -246,39 +293,67 @@ def rank_measures(
         controls["training loss"] = _numbers(table, training_loss)
     source = np.random.default_rng(seed)
     controls["random"] = random_measure(len(wanted), source)
-    controls["hyper-parameters, cross-validated"] = additive_prediction(
-        wanted, settings, source, folds=min(10, len(wanted))
-    )
+    predicted = additive_prediction(expected, grid, source, folds=min(10, len(expected)))
+    controls["hyper-parameters, cross-validated"] = predicted[place]
     controls["gap with noise"] = noisy_oracle(wanted, float(wanted.std()) / 2, source)
     clash = set(columns) & set(controls)
     if clash:
         raise ValueError(f"measures must not be named as a control, got {min(clash)!r}. Rename the column.")
-    within = settings[size] if size else None
+    within = grid[size] if size else None
+    left = (size,) if size and len(grid) > 1 else ()
+    environments = coupled_environments(wanted, varied, test_examples=test_examples)
 
-    def row(name: str, column: Float64, *, control: bool) -> RankedMeasure:
+    def robust(x: Float64) -> float:
+        return robust_regression(x, wanted, varied, fixed=min(1, len(settings) - 1)).error
+
+    def row(name: str, single: Float64, *, control: bool) -> RankedMeasure:
+        column = averaged(single)
+
         def psi(x: Float64) -> float:
-            found = granulated_kendall(x, wanted, settings)
-            return found.without(size) if size and len(settings) > 1 else found.value
+            return granulated_kendall(x, expected, grid).without(*left)
 
         def information(x: Float64) -> float:
-            return conditional_information(x, wanted, settings).value
+            return conditional_information(x, expected, grid).value
+
+        def turns() -> np.random.Generator:
+            return np.random.default_rng(seed)
 
         def null(statistic: Any) -> Any:
-            turns = np.random.default_rng(seed)
-            return permutation_null(statistic, column, turns, permutations=permutations, within=within)
+            return permutation_null(statistic, column, turns(), permutations=permutations, within=within)
 
-        along, known = granulated_kendall(column, wanted, settings), null(information)
-        spread = tau_interval(column, wanted, np.random.default_rng(seed), draws=draws, level=level)
-        inside = null(psi)
+        along, known, inside = granulated_kendall(column, expected, grid), null(information), null(psi)
+        signs = environments.sign_errors(single) if environments.kept else None
         return RankedMeasure(
-            name, control, tau_a(column, wanted), spread, along.psi, along.value, inside.value, inside.p_value,
-            known.value, known.high,
-        )  # fmt: skip
+            name=name,
+            control=control,
+            tau=tau_a(column, expected),
+            tau_interval=tau_interval(column, expected, turns(), draws=draws, level=level),
+            psi=along.psi,
+            psi_mean=along.value,
+            psi_without_size=inside.value,
+            psi_interval=psi_interval(column, expected, grid, turns(), without=left, draws=draws, level=level),
+            psi_p=inside.p_value,
+            information=known.value,
+            information_null=known.high,
+            sign_error_worst=signs.worst if signs else None,
+            sign_error_mean=signs.mean if signs else None,
+            robust_error=robust(single),
+        )
 
     rows = [row(name, column, control=False) for name, column in columns.items()]
     rows += [row(name, column, control=True) for name, column in controls.items()]
     rows.sort(key=lambda one: -abs(one.psi_without_size))
-    return Ranking(tuple(rows), len(wanted), gap, size, level)
+    return Ranking(
+        rows=tuple(rows),
+        runs=len(wanted),
+        configurations=len(expected),
+        gap=gap,
+        size=size,
+        level=level,
+        environments=len(environments.kept),
+        environments_left_out=environments.left_out,
+        robust_baseline=robust(np.zeros(len(wanted))),
+    )
 
 
 def _named(table: Mapping[str, Any], name: str) -> Any:

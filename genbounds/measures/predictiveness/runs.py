@@ -1,6 +1,6 @@
 """Columns of a table of runs, as the rank statistics read them: order alone matters, so numbers become ranks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from genbounds.numerics.checks import finite
 
-__all__ = ["dense_ranks", "paired_ranks", "setting_codes"]
+__all__ = ["dense_ranks", "joint_codes", "members", "paired_ranks", "refuse_equal_runs", "setting_codes"]
 
 Codes = NDArray[np.int64]
 
@@ -97,3 +97,61 @@ def setting_codes(settings: Mapping[str, Sequence[Any] | NDArray[Any]], runs: in
         numbers: dict[Any, int] = {}
         found[name] = np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
     return found
+
+
+def joint_codes(codes: Mapping[str, Codes], axes: Collection[str]) -> Codes:
+    """Return numbers for the joint values of some hyper-parameters.
+
+    Parameters
+    ----------
+    codes : mapping of str to ndarray, shape (n,)
+        What `setting_codes` returns.
+    axes : collection of str
+        Some of its keys, or none: then all runs have the same number.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        From 0.
+    """
+    if not axes:
+        return np.zeros(len(next(iter(codes.values()))), dtype=np.int64)
+    return np.unique(np.stack([codes[axis] for axis in axes]), axis=1, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def members(code: Codes) -> list[NDArray[np.intp]]:
+    """Return the runs of each number.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (n,)
+        Numbers of values.
+
+    Returns
+    -------
+    list of ndarray
+        Places of the runs, ascending, for each number that occurs.
+    """
+    order = np.argsort(code, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+
+
+def refuse_equal_runs(codes: Mapping[str, Codes]) -> None:
+    """Raise if two runs have the same settings.
+
+    Parameters
+    ----------
+    codes : mapping of str to ndarray, shape (n,)
+        What `setting_codes` returns.
+
+    Raises
+    ------
+    ValueError
+        If two runs have.
+    """
+    joint = joint_codes(codes, codes)
+    if len(np.unique(joint)) < len(joint):
+        raise ValueError(
+            "settings must tell the runs apart, got two with the same. Average repetitions, or name their seed as an "
+            "axis."
+        )

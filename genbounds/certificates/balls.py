@@ -73,6 +73,8 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "spectral_norms": (lambda x: 0 < x < inf, "positive and finite"),
     "frobenius_norms": (lambda x: 0 < x < inf, "positive and finite"),
     "row_norm_sums": (lambda x: 0 < x < inf, "positive and finite"),
+    "layer_norms": (lambda x: 0 < x < inf, "positive and finite"),
+    "classes": _whole(2),
     "margin": (lambda x: 0 < x < inf, "positive and finite"),
     "input_norm": (lambda x: 0 < x < inf, "positive and finite"),
     "width": _whole(1),

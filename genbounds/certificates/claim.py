@@ -27,6 +27,7 @@ LISTS = (
     "spectral_norms",
     "frobenius_norms",
     "row_norm_sums",
+    "layer_norms",
 )
 
 

@@ -12,7 +12,7 @@ from genbounds.pac_bayes.language_models import (
     token_level_kl,
 )
 from genbounds.pac_bayes.majority_vote import c_bound, first_order, tandem
-from genbounds.pac_bayes.margins import bartlett_spectral, neyshabur_spectral, spectral_complexity
+from genbounds.pac_bayes.margins import bartlett_spectral, golowich_frobenius, neyshabur_spectral, spectral_complexity
 from genbounds.pac_bayes.monte_carlo import monte_carlo_betting, monte_carlo_binomial, monte_carlo_kl
 from genbounds.pac_bayes.occam import occam_binomial, occam_kl
 from genbounds.pac_bayes.realisable import realisable, realisable_draw, realisable_from_curve
@@ -34,6 +34,7 @@ __all__ = [
     "coin_betting_kl",
     "first_order",
     "forward_backward",
+    "golowich_frobenius",
     "informed_excess",
     "maurer",
     "mcallester",

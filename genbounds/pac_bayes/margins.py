@@ -1,4 +1,4 @@
-"""Spectral margin bounds for a deterministic network: from the norms of its weights and its margins, no draws.
+"""Margin bounds for a deterministic network: from the norms of its weights and its margins, no draws.
 
 They rank networks more than they certify them: for networks in use they are vacuous by orders of magnitude, and the
 certificate says so. What ranks is `spectral_complexity`, a measure: it has no value at which it stops, and proves
@@ -14,7 +14,7 @@ from genbounds.numerics import Float64, confidence, count, kl_upper, log_xi, non
 from genbounds.pac_bayes.complexity import complexity
 from genbounds.theorems import Assumption, theorem
 
-__all__ = ["bartlett_spectral", "neyshabur_spectral", "spectral_complexity"]
+__all__ = ["bartlett_spectral", "golowich_frobenius", "neyshabur_spectral", "spectral_complexity"]
 
 _ASSUMES = (
     Assumption.IID,
@@ -363,3 +363,107 @@ def bartlett_spectral(
     paid = _price(margin_step) + _price(steps).sum(axis=-1) - np.log(confidence("delta", delta))
     total = unit_interval("margin_risk", margin_risk) + chain + np.sqrt(paid / (2 * n))
     return np.minimum(round_up(total, 60 + 2 * spectral.shape[-1]), 1.0)
+
+
+@theorem(
+    statement=r"R(f_W) \le r_\gamma(f_W)+\frac{4}{m\sqrt n}\Big(1+\sqrt{2((d-1)\ln2+\ln K)}\Big)"
+    r"+\sqrt{\frac{\ln\frac1\delta+\ln(j(j+1))}{2n}},\quad m=e^{-j/64},\quad "
+    r"j=\max\!\Big(1,\Big\lceil64\ln\frac{B\,\|W_d^T\|_{2,1}\prod_{i<d}\|W_i\|_F}{\gamma}\Big\rceil\Big)",
+    formula="R(f) <= r_margin(f) + 4 (1 + sqrt(2 ((d - 1) ln 2 + ln K))) / (m sqrt(n)) "
+    "+ sqrt( [ln(1/delta) + ln(j (j + 1))] / (2n) ), m = exp(-j / 64), "
+    "j = max(1, ceil(64 ln(B prod_i layer_i / margin)))",
+    predictor="deterministic",
+    uniform_over="networks of d layers of any width for K classes, and margins",
+    assumes=_ASSUMES,
+    reference="Golowich2018",
+    locator="Lemma 1 and the proof of Theorem 1, for K classes and with the union over margins",
+)
+def golowich_frobenius(
+    margin_risk: ArrayLike,
+    layer_norms: ArrayLike,
+    margin: ArrayLike,
+    input_norm: ArrayLike,
+    classes: ArrayLike,
+    n: ArrayLike,
+    delta: ArrayLike,
+) -> Float64:
+    """Bound the 0-1 risk of a ReLU network by its margins and Frobenius norms, whatever its width.
+
+    Networks and d as in `neyshabur_spectral`. For every distribution of the data, every d, number of classes K and norm
+    B that no input exceeds, fixed before the sample: with probability at least 1 - delta over n independent examples,
+    simultaneously for all weights W, all widths and all margins gamma > 0: the formula.
+
+    Parameters
+    ----------
+    margin_risk : array_like
+        Share of the n examples with a margin of at most `margin`, in [0, 1].
+    layer_norms : array_like, shape (..., layers)
+        Frobenius norm of each W_i but the last, in whose place stands the sum of the Euclidean norms of its rows, or
+        upper limits of them; positive. For a convolution, of the matrix that it stands for.
+    margin : array_like
+        Gamma, positive; choose it after seeing the sample.
+    input_norm : array_like
+        B: a norm that no input of the distribution exceeds, positive.
+    classes : array_like of int
+        K: scores of the network, at least 2.
+    n : array_like of int
+        Examples that `margin_risk` counts, at least 1.
+    delta : array_like
+        Probability with which the bound may fail, in (0, 1).
+
+    Returns
+    -------
+    float64 or ndarray
+        Upper bound on the risk of the network itself, rounded up; 1 where the formula exceeds 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is NaN or outside its range.
+
+    Notes
+    -----
+    Proof. Divide every hidden layer by its Frobenius norm and the last one by the sum a of its row norms: the same
+    predictions, margins in proportion. Scores are then sums a_k g_k(x) with sum_k a_k <= 1, where g_k is in the class G
+    of networks with one output and layers of Frobenius norm 1; let m = gamma / (B a prod_i F_i) be the margin over B.
+    No margin exceeds B: for m >= 1 all examples count and there is nothing to prove. Fix m. The loss is the ramp of
+    `bartlett_spectral`: sqrt(2) / (m B)-Lipschitz in the scores.
+
+    (1) With independent signs s_ik for every score, E sup sum_i s_i ramp_i is at most sqrt(2) times sqrt(2) / (m B)
+    times E sup sum_ik s_ik a_k g_k(x_i) [Maurer2016]_, Corollary 4, which is at most E max_k Z_k with
+    Z_k = sup_G |sum_i s_ik g(x_i)|.
+
+    (2) Lemma 1 of the paper, for phi 1-Lipschitz and positively homogeneous and t > 0:
+    E sup exp(t |sum_i s_i phi(W f(x_i))|) <= 2 E sup exp(t |sum_i s_i f(x_i)|) over W of norm 1 and f, as the largest
+    norm is that of one row, |z| is z or -z, and by the contraction of Ledoux and Talagrand. Over the d - 1 hidden
+    layers, E exp(t Z_k) <= 2^(d-1) E exp(t |sum_i s_i x_i|) <= 2^(d-1) exp(t B sqrt(n) + t^2 B^2 n / 2), by Jensen's
+    inequality and bounded differences.
+
+    (3) E max_k Z_k <= (ln K + (d - 1) ln 2) / t + B sqrt(n) + t B^2 n / 2, at the best t
+    B sqrt(n) (1 + sqrt(2 ((d - 1) ln 2 + ln K))). Times 2 / (m B), divided by n, and doubled by symmetrisation: the
+    formula's middle term. Bounded differences and a union over m = exp(-j / 64), as before, give the rest.
+
+    Difference from the paper: K classes in place of one output, by a maximum in the exponent at the price of ln K;
+    d - 1 factors of 2, one for each hidden layer; constants and union written out; the norm bound B of the inputs in
+    place of their empirical norm.
+
+    Free of the width, and of the depth but for the norms; a uniform bound all the same, above 1 for networks in use.
+    Not covered: what is not covered by `neyshabur_spectral`.
+
+    Examples
+    --------
+    One layer on the line, scores (x, -x):
+
+    >>> print(f"{golowich_frobenius(0.0, [2.0], 1.9, 1.0, 2, 1_000_000, 0.05):.4f}")
+    0.0110
+    """
+    norms = np.atleast_1d(_positive("layer_norms", layer_norms, "A layer of zeros makes a constant network."))
+    reach, error = _log_reach(norms, margin, input_norm)
+    step = _step(reach - log(2) / 2 + error)
+    n, outputs = count("n", n), count("classes", classes, minimum=2)
+    hidden = (norms.shape[-1] - 1) * log(2)
+    with np.errstate(over="ignore"):  # to infinity, which is capped at 1
+        average = 4 * np.exp(step / _STEPS) * (1 + np.sqrt(2 * (hidden + np.log(outputs)))) / np.sqrt(n)
+    paid = _price(step) - np.log(confidence("delta", delta))
+    total = unit_interval("margin_risk", margin_risk) + average + np.sqrt(paid / (2 * n))
+    return np.minimum(round_up(total, 60), 1.0)

@@ -46,6 +46,8 @@ ARGUMENTS = {
     "mu": st.floats(0.01, 0.99),
     "weight_sum": st.floats(1e-3, 1e6),
     "margin_risk": RISKS,
+    "layer_norms": st.lists(st.floats(0.1, 10), min_size=1, max_size=4),
+    "classes": st.integers(2, 1000),
     "spectral_norms": st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
     "frobenius_norms": st.lists(st.floats(0.1, 30), min_size=3, max_size=3),
     "row_norm_sums": st.lists(st.floats(0.1, 30), min_size=3, max_size=3),

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import combinations_with_replacement, pairwise
+from itertools import combinations_with_replacement, pairwise, product
 
 import mpmath
 import numpy as np
@@ -14,7 +14,13 @@ from scipy import integrate, stats
 
 from genbounds.certificates.balls import is_above
 from genbounds.certificates.errors import CertificateError
-from genbounds.pac_bayes import bartlett_spectral, neyshabur_spectral, seeger_xi, spectral_complexity
+from genbounds.pac_bayes import (
+    bartlett_spectral,
+    golowich_frobenius,
+    neyshabur_spectral,
+    seeger_xi,
+    spectral_complexity,
+)
 from genbounds.theorems import catalogue
 from genbounds.worlds import attack
 
@@ -294,6 +300,112 @@ def test_row_norm_sums_are_checked():
     assert bartlett_spectral(0.5, [1.0], [1.0], 1.0, 1.0, 2, 100, 0.05) == 1.0
 
 
+# Frobenius norms.
+
+PEELS = catalogue()["pac_bayes.golowich_frobenius"]
+
+
+@st.composite
+def peeled(draw):
+    norms = draw(st.lists(st.floats(0.3, 3), min_size=1, max_size=5))
+    reach = draw(st.floats(1e-2, 1e2))
+    return {
+        "margin_risk": draw(st.floats(0, 0.5)),
+        "layer_norms": norms,
+        "margin": math.prod(norms) * reach * draw(st.floats(0.05, 2)),
+        "input_norm": reach,
+        "classes": draw(st.integers(2, 1000)),
+        "n": draw(st.sampled_from([10_000, 10**6, 10**9])),
+        "delta": draw(st.floats(1e-9, 0.9)),
+    }
+
+
+@given(peeled())
+def test_frobenius_norms_enclose_the_formula(oracle, inputs):
+    value = golowich_frobenius(**inputs)
+    with oracle.precision():
+        n, d = mpf(inputs["n"]), len(inputs["layer_norms"])
+        reach = mpf(inputs["input_norm"]) * mpmath.fprod(map(mpf, inputs["layer_norms"])) / mpf(inputs["margin"])
+        j = max(1, mpmath.ceil(64 * mpmath.log(reach)))
+        exponent = (d - 1) * mpmath.log(2) + mpmath.log(inputs["classes"])
+        average = 4 * mpmath.exp(mpf(j) / 64) * (1 + mpmath.sqrt(2 * exponent)) / mpmath.sqrt(n)
+        paid = mpmath.log(j * (j + 1)) - mpmath.log(mpf(inputs["delta"]))
+        truth = min(mpf(1), mpf(inputs["margin_risk"]) + average + mpmath.sqrt(paid / (2 * n)))
+        assert oracle.encloses(value, truth)
+    if value < 1:
+        assert is_above(PEELS.name, inputs, float(value))
+        assert is_above(PEELS.name, inputs, float(value) * (1 - 1e-9)) is False
+
+
+@given(peeled(), st.floats(0.1, 10))
+def test_frobenius_norms_order_and_scale(inputs, factor):
+    value = golowich_frobenius(**inputs)
+    assert inputs["margin_risk"] < value <= 1
+    for worse in ({"margin": inputs["margin"] / 2}, {"classes": 2000}, {"input_norm": 2 * inputs["input_norm"]}):
+        assert golowich_frobenius(**inputs | worse) >= value
+    scaled = [inputs["layer_norms"][0] * factor, *inputs["layer_norms"][1:]]
+    same = golowich_frobenius(**inputs | {"layer_norms": scaled, "margin": inputs["margin"] * factor})
+    assert same == pytest.approx(value, rel=0.05)  # at most one step of the grid
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_the_peeled_average_is_above_that_of_all_signs(classes):
+    """Steps 2 and 3 for one hidden layer: the supremum over unit vectors of the plane is found on a fine grid."""
+    rng = np.random.default_rng(classes)
+    x = rng.standard_normal((4, 2))
+    x /= np.linalg.norm(x, axis=1).max()
+    angles = np.linspace(0, 2 * np.pi, 721)
+    outputs = np.maximum(np.stack([np.cos(angles), np.sin(angles)], axis=1) @ x.T, 0)  # (angles, examples)
+    alone = np.array([np.abs(outputs @ np.array(signs)).max() for signs in product((-1, 1), repeat=4)])
+    found = alone.mean() if classes == 1 else np.maximum(alone[:, None], alone[None]).mean()
+    # One row attains the supremum over matrices of Frobenius norm 1.
+    limit = math.sqrt(4) * (1 + math.sqrt(2 * (math.log(2) + math.log(classes))))
+    assert 0.2 * limit < found <= limit
+    for t in (0.1, 0.5, 1.0, 3.0):  # Lemma 1
+        sums = np.array([np.linalg.norm(np.array(signs) @ x) for signs in product((-1, 1), repeat=4)])
+        assert np.exp(t * alone).mean() <= 2 * np.exp(t * sums).mean()
+        assert np.exp(t * sums).mean() <= np.exp(t * 2 + t * t * 4 / 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scores_contract_to_their_signs(seed):
+    """Step 1 over finite classes: a Lipschitz function of two scores against independent signs for both."""
+    rng = np.random.default_rng(seed)
+    scores = rng.standard_normal((5, 3, 2)) * rng.choice([0.2, 1, 5])  # (functions, examples, scores)
+    margins = scores[..., 0] - scores[..., 1]
+    ramps = np.clip(1 - margins, 0, 1)  # sqrt(2)-Lipschitz
+    left = np.mean([(ramps @ np.array(signs)).max() for signs in product((-1, 1), repeat=3)])
+    right = [
+        np.einsum("fik,ik->f", scores, np.array(signs).reshape(3, 2)).max() for signs in product((-1, 1), repeat=6)
+    ]
+    assert left <= math.sqrt(2) * math.sqrt(2) * np.mean(right) + 1e-12
+
+
+def test_no_margin_exceeds_the_norms():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        first, last = rng.standard_normal((6, 4)), rng.standard_normal((3, 6))
+        x = rng.standard_normal((4, 20))
+        scores = last @ np.maximum(first @ x, 0)
+        best = np.sort(scores, axis=0)
+        reach = np.linalg.norm(first) * np.linalg.norm(last, axis=1).sum() * np.linalg.norm(x, axis=0)
+        assert (best[-1] - best[0] <= reach).all()
+
+
+def test_frobenius_norms_know_no_width_and_refuse_what_is_no_norm():
+    base = {"margin": 1.0, "input_norm": 1.0, "classes": 10, "n": 10**8, "delta": 0.05}
+    assert golowich_frobenius(0.0, [1.0, 2.0], **base) < 0.01
+    assert golowich_frobenius(0.0, np.full(400, 1e3), **base) == 1.0
+    assert golowich_frobenius(np.zeros(5), np.full((3, 1, 2), 0.5), **base).shape == (3, 5)
+    for change, words in (
+        ({"layer_norms": [0.0]}, "layer_norms must be positive"),
+        ({"classes": 1}, "classes must be"),
+        ({"margin": 0.0}, "margin must be positive"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            golowich_frobenius(**{"margin_risk": 0.0, "layer_norms": [1.0]} | base | change)
+
+
 # The test of the test: what the worlds must catch.
 
 
@@ -321,3 +433,13 @@ def test_covering_numbers_left_out_are_caught():
     attacks = attack(replace(COVERS, function=covers_left_out), 0.05)
     assert max(found.failure for found in attacks) > 0.07
     assert all(found.survived for found in attack(COVERS, 0.05))
+
+
+def average_left_out(margin_risk, layer_norms, margin, input_norm, classes, n, delta):
+    return margin_risk + math.sqrt(-math.log(delta) / (2 * n))
+
+
+def test_the_rademacher_average_left_out_is_caught():
+    attacks = attack(replace(PEELS, function=average_left_out), 0.05)
+    assert max(found.failure for found in attacks) > 0.07
+    assert all(found.survived for found in attack(PEELS, 0.05))

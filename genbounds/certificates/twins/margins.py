@@ -70,3 +70,23 @@ def _bartlett_spectral(
     for chain in rest:
         best = best.min(chain)
     return value - (margin_risk + best + (cost / (2 * n)).sqrt())
+
+
+@twin("pac_bayes.golowich_frobenius")
+def _golowich_frobenius(
+    value: "arb",
+    margin_risk: "arb",
+    layer_norms: list["arb"],
+    margin: "arb",
+    input_norm: "arb",
+    classes: "arb",
+    n: "arb",
+    delta: "arb",
+) -> "arb":
+    two, reach = 0 * n + 2, input_norm / margin
+    for norm in layer_norms:
+        reach *= norm
+    step = _step(reach)
+    exponent = (len(layer_norms) - 1) * two.log() + classes.log()
+    average = 4 * (step / 64).exp() * (1 + (2 * exponent).sqrt()) / n.sqrt()
+    return value - (margin_risk + average + (((step * (step + 1)).log() - delta.log()) / (2 * n)).sqrt())

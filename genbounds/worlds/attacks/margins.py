@@ -21,7 +21,7 @@ def _margin_attack(
     bound: Bound,
     probabilities: NDArray[np.float64],
     margins: NDArray[np.float64],  # (networks, points)
-    norms: NDArray[np.float64],  # (spectral and another, networks, layers)
+    norms: NDArray[np.float64],  # (kinds of norms, networks, layers)
     input_norm: float,
     width: int,
     n: int,
@@ -44,25 +44,34 @@ def _margin_attack(
     return Attack(name, delta, fsum(weights[failed]), fsum(weights * slack))
 
 
-Norm: TypeAlias = Callable[[NDArray[np.float64]], Any]
+Layers: TypeAlias = Sequence[NDArray[np.float64]]
+#: Norms of a network's layers, rounded up, of shape (kinds, layers).
+Norms: TypeAlias = Callable[[Layers], NDArray[np.float64]]
 
 
-def _frobenius(matrix: NDArray[np.float64]) -> Any:
-    return np.linalg.norm(matrix)
+def _spectral(layers: Layers) -> list[Any]:
+    return [np.linalg.norm(layer, 2) for layer in layers]
 
 
-def _row_norm_sum(matrix: NDArray[np.float64]) -> Any:
+def _row_sum(matrix: NDArray[np.float64]) -> Any:
     return np.linalg.norm(matrix, axis=1).sum()
 
 
-def _norms(layers: Sequence[NDArray[np.float64]], norm: Norm) -> NDArray[np.float64]:
-    """Return spectral and other norms of a network's layers, rounded up: shape (2, layers)."""
-    return np.array([[np.linalg.norm(layer, 2) for layer in layers], [norm(layer) for layer in layers]]) * (1 + 1e-14)
+def _with_frobenius(layers: Layers) -> NDArray[np.float64]:
+    return np.array([_spectral(layers), [np.linalg.norm(layer) for layer in layers]]) * (1 + 1e-14)
 
 
-def _line(bound: Bound, norm: Norm, sizes: Sequence[int], delta: float) -> Iterator[Attack]:
+def _with_row_sums(layers: Layers) -> NDArray[np.float64]:
+    return np.array([_spectral(layers), [_row_sum(layer) for layer in layers]]) * (1 + 1e-14)
+
+
+def _row_sum_last(layers: Layers) -> NDArray[np.float64]:
+    return np.array([[*(np.linalg.norm(layer) for layer in layers[:-1]), _row_sum(layers[-1])]]) * (1 + 1e-14)
+
+
+def _line(bound: Bound, norm: Norms, sizes: Sequence[int], delta: float) -> Iterator[Attack]:
     """One fixed network with scores (x, -x) at x = 1, and labels that are wrong just more often than the bound says."""
-    norms, margins = _norms([np.array([[1.0], [-1.0]])], norm)[:, None], np.array([[2.0, -2.0]])
+    norms, margins = norm([np.array([[1.0], [-1.0]])])[:, None], np.array([[2.0, -2.0]])
     for n in sizes:
         worlds = lone_predictors(
             lambda errors, n, delta: bound(errors / n, *norms[:, 0], 2.0 * _BELOW, 1.0, 2, n, delta), n, delta
@@ -71,16 +80,16 @@ def _line(bound: Bound, norm: Norm, sizes: Sequence[int], delta: float) -> Itera
             yield _margin_attack(bound, world.probabilities, margins, norms, 1.0, 2, n, delta, world.name)
 
 
-def _orthogonal(bound: Bound, norm: Norm, points: int, n: int, delta: float) -> Attack:
+def _orthogonal(bound: Bound, norm: Norms, points: int, n: int, delta: float) -> Attack:
     """Orthogonal inputs with one label, and every linear network of equal margins: one errs on all unseen."""
     signs = 1.0 - 2 * (np.arange(2**points)[:, None] >> np.arange(points) & 1)
     margins = signs * (2 / points) ** 0.5
-    norms = np.stack([_norms([np.array([row, -row]) / (2 * points) ** 0.5], norm) for row in signs], axis=1)
+    norms = np.stack([norm([np.array([row, -row]) / (2 * points) ** 0.5]) for row in signs], axis=1)
     probabilities = np.full(points, 1 / points)
     return _margin_attack(bound, probabilities, margins, norms, 1.0, points, n, delta, f"{points} orthogonal points")
 
 
-def _two_layers(bound: Bound, norm: Norm, n: int, delta: float) -> Attack:
+def _two_layers(bound: Bound, norm: Norms, n: int, delta: float) -> Attack:
     """Three points on the line, one label noisy, and networks of two layers with norms of their own."""
     inputs, labels, probabilities = np.array([-1.0, 0.5, 1.0, 1.0]), np.array([1, 0, 0, 1]), [0.3, 0.25, 0.35, 0.1]
     margins, norms = [], []
@@ -89,12 +98,12 @@ def _two_layers(bound: Bound, norm: Norm, n: int, delta: float) -> Attack:
             below, above = np.array(first)[:, None], np.array([second, np.negative(second)])
             scores = above @ np.maximum(below * inputs, 0.0)
             margins.append(np.where(labels == 0, 1, -1) * (scores[0] - scores[1]))
-            norms.append(_norms((below, above), norm))
+            norms.append(norm((below, above)))
     table, sizes = np.array(margins), np.stack(norms, axis=1)
     return _margin_attack(bound, np.array(probabilities), table, sizes, 1.0, 2, n, delta, "networks of two layers")
 
 
-def _attack_margins(bound: Bound, norm: Norm, sizes: Sequence[int], delta: float) -> Iterator[Attack]:
+def _attack_margins(bound: Bound, norm: Norms, sizes: Sequence[int], delta: float) -> Iterator[Attack]:
     yield from _line(bound, norm, sizes, delta)
     yield _orthogonal(bound, norm, 7, 7, delta)
     yield _two_layers(bound, norm, 6, delta)
@@ -103,9 +112,17 @@ def _attack_margins(bound: Bound, norm: Norm, sizes: Sequence[int], delta: float
 
 @attacks("margin_risk", "spectral_norms", "frobenius_norms", "margin", "input_norm", "width", "n", "delta")
 def _attack_frobenius(bound: Bound, delta: float) -> Iterator[Attack]:
-    yield from _attack_margins(bound, _frobenius, (300, 1000, 10_000), delta)
+    yield from _attack_margins(bound, _with_frobenius, (300, 1000, 10_000), delta)
 
 
 @attacks("margin_risk", "spectral_norms", "row_norm_sums", "margin", "input_norm", "width", "n", "delta")
 def _attack_row_norm_sums(bound: Bound, delta: float) -> Iterator[Attack]:
-    yield from _attack_margins(bound, _row_norm_sum, (100_000,), delta)
+    yield from _attack_margins(bound, _with_row_sums, (100_000,), delta)
+
+
+@attacks("margin_risk", "layer_norms", "margin", "input_norm", "classes", "n", "delta")
+def _attack_layer_norms(bound: Bound, delta: float) -> Iterator[Attack]:
+    def of_two_classes(risk: Any, norms: Any, margin: Any, input_norm: float, _: int, n: int, delta: float) -> Any:
+        return bound(risk, norms, margin, input_norm, 2, n, delta)  # every world here has two
+
+    yield from _attack_margins(of_two_classes, _row_sum_last, (1000, 10_000), delta)

@@ -24,6 +24,8 @@ def rank(
     training_loss: str = "",
     repeats: str = "",
     test_examples: int | None = None,
+    bounds: Annotated[tuple[str, ...], Parameter(**_MANY)] = (),
+    test_error: str = "",
     out: Path = Path("rank"),
     seed: int = 0,
     permutations: int = 99,
@@ -58,6 +60,11 @@ def rank(
     test_examples : int
         Number of examples behind each test error, if the gap is a difference of error rates: sign errors then count
         pairs of runs by how far their order is beyond the noise of the test set.
+    bounds : tuple of str
+        Columns that claim to bound the error of each network: a figure shows them over the test errors, with the bound
+        that the test examples give. Needs --test-error and --test-examples.
+    test_error : str
+        Column of the test error.
     out : Path
         Folder to write to.
     seed : int
@@ -75,14 +82,23 @@ def rank(
     -------
     int
         Exit code.
+
+    Raises
+    ------
+    ValueError
+        If bounds come without the test errors.
     """
     from genbounds.cli.app import OK
     from genbounds.cli.console import show, show_json
     from genbounds.measures.predictiveness.ranking import rank_measures, read_runs
+    from genbounds.report.bounds import draw_bounds
     from genbounds.report.ranking import draw_ranking, ranking_text
 
+    if bounds and not (test_error and test_examples):
+        raise ValueError("bounds must come with the test errors, got none. Name --test-error and --test-examples.")
+    table = read_runs(runs)
     ranking = rank_measures(
-        read_runs(runs),
+        table,
         gap,
         measures,
         axes,
@@ -99,11 +115,16 @@ def rank(
     content = ranking.to_json()
     text = dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (out / "ranking.json").write_text(text + "\n", encoding="utf-8")
-    figure = draw_ranking(ranking)
-    for ending in ("png", "svg"):
-        figure.savefig(out / f"ranking.{ending}", dpi=160)
+    figures = {"ranking": draw_ranking(ranking)}
+    if bounds and test_examples is not None:
+        named = {name: [float(value) for value in table[name]] for name in bounds}
+        figures["bounds"] = draw_bounds([float(value) for value in table[test_error]], named, test_examples)
+    for name, figure in figures.items():
+        for ending in ("png", "svg"):
+            figure.savefig(out / f"{name}.{ending}", dpi=160)
     if json:
         show_json(content)
     else:
-        show(ranking_text(ranking), f"\nWritten to {out}: ranking.json, ranking.png, ranking.svg")
+        files = ", ".join(f"{name}.png, {name}.svg" for name in figures)
+        show(ranking_text(ranking), f"\nWritten to {out}: ranking.json, {files}")
     return OK

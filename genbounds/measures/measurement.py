@@ -10,6 +10,7 @@ from genbounds.measures.operator_norms import operator_norm_measures
 from genbounds.measures.outputs import output_measures
 from genbounds.measures.paths import path_norm
 from genbounds.measures.records import Measure, Measures, Refusal
+from genbounds.measures.second_order import curvature, head_curvature
 from genbounds.measures.sharpness.family import sharpness_measures
 from genbounds.measures.spectra.layers import layer_spectra
 from genbounds.measures.weights import weight_layers
@@ -91,7 +92,7 @@ def _of_outputs(
 ) -> Iterator[Measure | Refusal]:
     """Yield what needs a network and its data."""
     if data is None or not isinstance(source, nn.Module):
-        for name in ("margin", "output measures", "path_norm", "log_prod_of_operator_norms", "sharpness"):
+        for name in ("output measures", "path_norm", "log_prod_of_operator_norms", "head curvature", "sharpness"):
             yield Refusal(name, "it needs the network and its training data: pass both")
         return
     device, dtype = infer_device_and_dtype(source)
@@ -99,7 +100,25 @@ def _of_outputs(
     ((_, example, _),) = data.batches([0], 1)
     yield path_norm(source, tuple(example.shape[1:]))
     yield operator_norm_measures(source, example.to(device, dtype if example.is_floating_point() else None), seed=seed)
+    yield from _of_head(source, data, device, dtype, seed, progress)
     if sharpness:
         yield from sharpness_measures(source, data, initial, device=device, dtype=dtype, seed=seed, progress=progress)
+        found = curvature(source, data, device=device, dtype=dtype, seed=seed, progress=progress)
+        error = float(found.trace.standard_error)
+        yield Measure("hessian_trace", float(found.trace.value), found.trace.method, error)
+        yield Measure("hessian_largest", found.ends.largest, f"{found.ends.steps} Lanczos steps")
     else:
         yield Refusal("sharpness", "it takes several hundred passes over the data: ask for it by sharpness=True")
+
+
+def _of_head(
+    model: nn.Module, data: Data, device: torch.device | str, dtype: torch.dtype, seed: int, progress: bool
+) -> Iterator[Measure | Refusal]:
+    try:
+        found = head_curvature(model, data, device=device, dtype=dtype, seed=seed, progress=progress)
+    except ModelError as error:
+        yield Refusal("head curvature", str(error))
+        return
+    yield Measure("relative_flatness", found.relative_flatness, "last layer")
+    yield Measure("head_hessian_trace", found.trace, "last layer")
+    yield Measure("head_hessian_largest", found.largest.largest, f"last layer, {found.largest.steps} Lanczos steps")

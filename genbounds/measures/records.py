@@ -24,11 +24,14 @@ class Measure:
         Its value; -inf is the logarithm of 0.
     equation : str
         Where it is defined, or its formula.
+    error : float or None
+        Standard error of an estimate over what was drawn; none where nothing was.
     """
 
     name: str
     value: float
     equation: str
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Measures:
         Returns
         -------
         pandas.DataFrame
-            A row for each measure and refusal: name, value (NaN where refused), equation, reason.
+            A row for each measure and refusal: name, value (NaN where refused), its standard error, equation, reason.
 
         Raises
         ------
@@ -156,7 +159,7 @@ class Measures:
         except ImportError as error:
             raise ImportError("a table needs pandas: pip install 'genbounds[frame]'") from error
         rows = [asdict(each) for each in self.measured] + [asdict(each) for each in self.refused]
-        return pandas.DataFrame(rows, columns=["name", "value", "equation", "reason"])
+        return pandas.DataFrame(rows, columns=["name", "value", "error", "equation", "reason"])
 
     def save(self, path: str | Path) -> None:
         """Write the record as JSON.

@@ -1,4 +1,4 @@
-"""The mean of a loss over a data set as a function of the parameters: its gradient and its Gauss-Newton matrix."""
+"""The mean of a loss over a data set as a function of the parameters: its gradient, Hessian and Gauss-Newton matrix."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -161,6 +161,41 @@ class MeanLoss:
                     (pushed,) = torch.autograd.grad(*chosen, retain_graph=True)
                     curved = _directional(slope, at, pushed)
                     products.append(_flat(torch.autograd.grad(outputs, leaves, curved, True, materialize_grads=True)))
+                total.add({"product": torch.stack(products)})
+        return total.value()["product"] / self.number
+
+    def hessian(self, vectors: Tensor) -> Tensor:
+        """Multiply the Hessian of the mean loss with vectors, in one pass for all of them.
+
+        Parameters
+        ----------
+        vectors : Tensor, shape (K, P)
+            The vectors.
+
+        Returns
+        -------
+        Tensor, shape (K, P)
+            The products. Where the loss has kinks, as with ReLU, second derivatives are those of the smooth piece.
+        """
+        total = CompensatedSum({"product": self._zeros(len(vectors))})
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            for block in self._tracked():
+                leaves, outputs = self._run(block)
+                slopes = torch.autograd.grad(
+                    self._summed(outputs, block), leaves, create_graph=True, materialize_grads=True
+                )
+                used = [number for number, part in enumerate(slopes) if part.requires_grad]
+                products = []
+                for vector in vectors:
+                    parts = [part.to(leaf) for part, leaf in zip(self.split(vector).values(), leaves, strict=True)]
+                    # An empty list stands for a loss that is linear in the parameters.
+                    chosen = [slopes[n] for n in used], leaves, [parts[n] for n in used]
+                    curved = (
+                        torch.autograd.grad(*chosen, retain_graph=True, materialize_grads=True)
+                        if used
+                        else [torch.zeros_like(leaf) for leaf in leaves]
+                    )
+                    products.append(_flat(curved))
                 total.add({"product": torch.stack(products)})
         return total.value()["product"] / self.number
 

@@ -1,7 +1,7 @@
 """The ends of the spectrum of a large symmetric matrix that is known by its products with vectors alone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.special import betaincinv
 
 from genbounds.numerics.checks import confidence, count, positive
 
-__all__ = ["ExtremeEigenvalues", "extreme_eigenvalues"]
+__all__ = ["ExtremeEigenvalues", "LanczosState", "extreme_eigenvalues", "lanczos_steps"]
 
 Vector = NDArray[np.float64]
 
@@ -69,6 +69,66 @@ class ExtremeEigenvalues:
             At least `norm`; may be infinite.
         """
         return max(abs(self.smallest), abs(self.largest), -self.limits[0], self.limits[1])
+
+
+@dataclass(frozen=True)
+class LanczosState:
+    """Where an iteration stands after some products.
+
+    Attributes
+    ----------
+    basis : ndarray, shape (steps, dimension)
+        Orthonormal rows V.
+    diagonal, off : list of float
+        The tridiagonal matrix V A V^T: steps and steps - 1 numbers.
+    rest : float
+        Norm of what A times the last row has outside of the basis.
+    """
+
+    basis: Vector
+    diagonal: list[float]
+    off: list[float]
+    rest: float
+
+
+def lanczos_steps(product: Callable[[Vector], Vector], start: Vector, most: int) -> Iterator[LanczosState]:
+    """Run Lanczos iterations with full re-orthogonalisation.
+
+    Parameters
+    ----------
+    product : callable
+        ``product(v)`` returns A v, both float64 of shape (dimension,).
+    start : ndarray, shape (dimension,)
+        Where to begin; any length.
+    most : int
+        Products after which to stop, at most the dimension.
+
+    Yields
+    ------
+    LanczosState
+        After each product. Going on where `rest` is 0 to rounding makes no sense.
+
+    Raises
+    ------
+    ValueError
+        If a product is not finite.
+    """
+    size = len(start)
+    basis = np.empty((most, size))
+    basis[0] = start / np.linalg.norm(start)
+    diagonal: list[float] = []
+    off: list[float] = []
+    for steps in range(1, most + 1):
+        rows = basis[:steps]
+        image = _checked(product(rows[-1]), size)
+        diagonal.append(float(rows[-1] @ image))
+        for _ in range(2):  # once more removes what rounding left of the first time
+            image = image - rows.T @ (rows @ image)
+        rest = float(np.linalg.norm(image))
+        yield LanczosState(rows, diagonal, off, rest)
+        if steps < most:
+            off.append(rest)
+            basis[steps] = image / rest
 
 
 def extreme_eigenvalues(
@@ -142,30 +202,18 @@ def extreme_eigenvalues(
     goal, risk = float(positive("tolerance", tolerance)), float(confidence("delta", delta))
     open_share = float(confidence("accuracy", accuracy, "It is a share of the spectrum's width, such as 0.01."))
     least = float(betaincinv(0.5, (size - 1) / 2, risk / 2)) if size > 1 else 1.0
-    basis = np.empty((min(most, size), size))
-    start = generator.standard_normal(size)
-    basis[0] = start / np.linalg.norm(start)
-    diagonal: list[float] = []
-    off: list[float] = []
-    for steps in range(1, len(basis) + 1):
-        rows = basis[:steps]
-        image = _checked(product(rows[-1]), size)
-        diagonal.append(float(rows[-1] @ image))
-        for _ in range(2):  # once more removes what rounding left of the first time
-            image = image - rows.T @ (rows @ image)
-        beta = float(np.linalg.norm(image))
-        values, vectors = eigh_tridiagonal(diagonal, off)
+    for state in lanczos_steps(product, generator.standard_normal(size), min(most, size)):
+        steps, beta = len(state.diagonal), state.rest
+        values, vectors = eigh_tridiagonal(state.diagonal, state.off)
         scale = float(np.abs(values).max())
         width = float(values[-1] - values[0])
         slack = 0.0 if steps == size else min(_slack(_share_missed(least, steps), width), beta / math.sqrt(least))
         tight = slack <= open_share * width or beta <= size * 2.0**-52 * scale
         dominant = 0 if abs(values[0]) > abs(values[-1]) else -1
         near = beta * abs(vectors[-1, dominant]) <= goal * scale
-        if (tight and near) or steps == len(basis):
+        if tight and near:
             break
-        off.append(beta)
-        basis[steps] = image / beta
-    ends = [_ritz(product, rows.T @ vectors[:, end]) for end in (0, -1)]
+    ends = [_ritz(product, state.basis.T @ vectors[:, end]) for end in (0, -1)]
     (smallest, below), (largest, above) = ends
     residual = (below, above)[dominant]
     # A residual above the slack is rounding: no eigenvalue is known to be nearer than that.

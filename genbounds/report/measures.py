@@ -25,7 +25,8 @@ def measures_text(measures: Measures) -> RenderableType:
     """
     numbers = _table("Measures of the network", "measure", "value", "eq. of Jiang et al. 2020")
     for each in measures.measured:
-        numbers.add_row(Text(each.name), f"{each.value:.6g}", each.equation)
+        error = "" if each.error is None else f" ± {each.error:.2g}"
+        numbers.add_row(Text(each.name), f"{each.value:.6g}{error}", each.equation)
     layers = _table(
         "Spectra of the weight matrices",
         "layer",

@@ -9,6 +9,7 @@ from torch import nn
 
 from genbounds.cli.app import main
 from genbounds.measures import (
+    head_curvature,
     layer_spectra,
     measure_network,
     norm_measures,
@@ -66,7 +67,13 @@ def test_the_one_call_gives_what_the_parts_give():
     parts = norm_measures(weight_layers(model), weight_layers(before), margin=margin)
     shaped = path_norm(model, (3, 4)), operator_norm_measures(model, torch.zeros(1, 3, 4))
     assert found["log_prod_of_operator_norms"] == pytest.approx(found["log_prod_of_spec"])  # no convolution
-    assert found.measured == (*parts.measured, *output_measures(model, data), *shaped)
+    assert found.measured[:-3] == (*parts.measured, *output_measures(model, data), *shaped)
+    head = head_curvature(model, data)
+    assert [each.value for each in found.measured[-3:]] == [
+        head.relative_flatness,
+        head.trace,
+        head.largest.largest,
+    ]
     assert found.refused[:-1] == parts.refused
     assert found.refused[-1].name == "sharpness"
     assert found.layers == layer_spectra(weight_layers(model))

@@ -108,6 +108,46 @@ def test_against_jacobians_of_single_examples(name):
     torch.testing.assert_close(found.gauss_newton(vectors), vectors @ matrix, rtol=1e-9, atol=1e-12)
 
 
+def hessian_oracle(model, loss, inputs, targets):
+    """The Hessian of the mean loss by autograd, all at once."""
+    values = {name: value.detach() for name, value in model.named_parameters()}
+    shapes = [value.shape for value in values.values()]
+
+    def mean(flat):
+        parts = flat.split([shape.numel() for shape in shapes])
+        shaped = {name: part.reshape(shape) for name, part, shape in zip(values, parts, shapes, strict=True)}
+        return loss(functional_call(model, shaped, (inputs,)), targets).mean()
+
+    return torch.autograd.functional.hessian(mean, torch.cat([value.flatten() for value in values.values()]))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
+def test_the_hessian_is_that_of_autograd(name):
+    model, loss, inputs, targets = WORLDS[name]
+    matrix = hessian_oracle(model.double().eval(), loss, inputs, targets)
+    for batch_size in (4, len(inputs)):
+        found = MeanLoss(model, loss, Blocks((inputs, targets), batch_size))
+        vectors = torch.randn(3, found.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(found.hessian(vectors), vectors @ matrix, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_products_are_those_of_another_package():
+    curvlinops = pytest.importorskip("curvlinops")
+    model, loss, inputs, targets = WORLDS["mlp"]
+    model = model.double().eval()
+    parameters = list(model.parameters())
+    mean = MeanLoss(model, loss, Blocks((inputs, targets), 5))
+    vectors = torch.randn(3, mean.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for operator, products in (
+        (curvlinops.HessianLinearOperator, mean.hessian),
+        (curvlinops.GGNLinearOperator, mean.gauss_newton),
+    ):
+        theirs = operator(model, nn.CrossEntropyLoss(), parameters, [(inputs, targets)])
+        torch.testing.assert_close(products(vectors), (theirs @ vectors.T).T.detach(), rtol=1e-9, atol=1e-12)
+
+
 def test_nothing_of_the_models_is_touched():
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double().eval()
     model[0].weight.requires_grad_(False)
@@ -185,4 +225,6 @@ def test_everything_stays_on_one_device():
     blocks = type("Given", (list,), {"number": 8})([part, part])  # real ones look at values
     mean = MeanLoss(model, F.cross_entropy, blocks)
     product = mean.gauss_newton(torch.empty(2, mean.size, dtype=torch.float64, device="meta"))
+    assert (product.device.type, product.dtype, tuple(product.shape)) == ("meta", torch.float64, (2, 31))
+    product = mean.hessian(torch.empty(2, mean.size, dtype=torch.float64, device="meta"))
     assert (product.device.type, product.dtype, tuple(product.shape)) == ("meta", torch.float64, (2, 31))

@@ -71,7 +71,8 @@ def sharpness_measures(
         mean = average_sharpness(
             model, data, radius=noise, adaptive=adaptive, device=device, dtype=dtype, seed=seed, progress=progress
         )
-        yield Measure(f"{name}average_sharpness", float(mean.value), f"Gaussian noise, rho = {noise}")
+        error = float(mean.standard_error)
+        yield Measure(f"{name}average_sharpness", float(mean.value), f"Gaussian noise, rho = {noise}", error)
     weights, before = _vectors(model, initial)
 
     def noisy(scaled: bool) -> Radius:

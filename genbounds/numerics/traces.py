@@ -149,7 +149,7 @@ def xtrace(products: Products, dimension: int, generator: np.random.Generator, *
     basis, upper = qr(images.T, mode="economic")
     # A matrix of lower rank leaves zeros on the diagonal; any direction serves there.
     diagonal = np.abs(np.diag(upper))
-    floor = max(float(diagonal.max()) * 2.0**-52, np.finfo(float).tiny)
+    floor = (float(diagonal.max()) or 1.0) * 2.0**-52
     upper[np.diag_indices(half)] = np.where(diagonal < floor, floor, np.diag(upper))
     left = solve_triangular(upper.T, np.eye(half), lower=True)
     left /= np.linalg.norm(left, axis=0)  # columns s_i

@@ -20,6 +20,7 @@ def measure(
     data: str | None = None,
     part: Part = "train",
     sharpness: Annotated[bool, Parameter(negative="")] = False,
+    shuffles: int = 0,
     prefix: str = "",
     entry: str = "",
     trust_pickle: Annotated[bool, Parameter(negative="")] = False,
@@ -49,6 +50,8 @@ def measure(
         Part of a folder of IDX files.
     sharpness : bool
         Measure sharpness too: several hundred passes over the data.
+    shuffles : int
+        Permutations of each matrix's entries to compare its spectrum with, none or at least 2.
     prefix : str
         Prefix of the names of the weights in the files, such as "model." in Lightning's.
     entry : str
@@ -103,6 +106,7 @@ def measure(
         initial=None if initial is None else read(initial),
         data=None if data is None else read_data(data, part),
         sharpness=sharpness,
+        shuffles=shuffles,
         device=check_device(device),
         dtype=getattr(torch, dtype),
         seed=seed,

@@ -26,6 +26,7 @@ def measure_network(
     initial: nn.Module | Mapping[str, Tensor] | None = None,
     data: Data | None = None,
     sharpness: bool = False,
+    shuffles: int = 0,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     seed: int = 0,
@@ -44,6 +45,8 @@ def measure_network(
         and the path norm. Needs a module.
     sharpness : bool
         Compute the measures of sharpness too: several hundred passes over the data, against one for all others.
+    shuffles : int
+        Permutations of each matrix's entries to compare its spectrum with, none or at least 2.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the network is evaluated: by default where it is and as it is, otherwise it is moved
         there first. Norms and spectra are computed in float64 of the weights as they then are.
@@ -78,7 +81,7 @@ def measure_network(
     norms = norm_measures(weight_layers(source), before, margin=margin)
     measured = [each for each in of_outputs if isinstance(each, Measure)]
     refused = [each for each in of_outputs if isinstance(each, Refusal)]
-    spectra = layer_spectra(weight_layers(source), seed=seed)
+    spectra = layer_spectra(weight_layers(source), seed=seed, shuffles=shuffles)
     return Measures((*norms.measured, *measured), (*norms.refused, *refused), spectra)
 
 

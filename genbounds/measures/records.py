@@ -1,12 +1,15 @@
 """What measuring gives: numbers by name, and refusals with their reasons."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from genbounds.measures.spectra.bulk import NoiseBulk
 from genbounds.measures.spectra.power_law import PowerLaw
+from genbounds.measures.spectra.shuffled_record import ShuffledSpectrum
 from genbounds.numerics.restoring import number_or_none, restored
 
 __all__ = ["LayerSpectrum", "Measure", "Measures", "Refusal", "read_measures"]
@@ -64,15 +67,16 @@ class LayerSpectrum:
         Largest eigenvalue, the squared operator norm of the matrix.
     stable_rank : float
         Sum over largest, in [1, rank]; NaN for zeros.
-    noise_edge : float
-        Upper Marchenko-Pastur edge of independent entries with the variance that W has, on the scale of `largest`. The
-        variance of W contains what was learned, so that the edge is rather too high.
-    spikes : int
-        Eigenvalues beyond it. Of pure noise a few may be, by chance.
     power_law : PowerLaw or None
         Fit of the tail.
-    reason : str
-        Why there is none, or "".
+    log_alpha_norm : float or None
+        log10 of the sum of the eigenvalues to the power alpha, where there is a fit.
+    bulk : NoiseBulk or None
+        Fit of what looks like noise, and what exceeds it.
+    shuffled : ShuffledSpectrum or None
+        How the spectrum changes when the entries are permuted, if that was asked for.
+    reasons : tuple of str
+        Why a fit is missing.
     """
 
     name: str
@@ -81,10 +85,22 @@ class LayerSpectrum:
     columns: int
     largest: float
     stable_rank: float
-    noise_edge: float
-    spikes: int
     power_law: PowerLaw | None
-    reason: str
+    log_alpha_norm: float | None
+    bulk: NoiseBulk | None
+    shuffled: ShuffledSpectrum | None
+    reasons: tuple[str, ...]
+
+    @property
+    def alpha_weighted(self) -> float | None:
+        """Return alpha times log10 of the largest eigenvalue, where there is a fit.
+
+        Returns
+        -------
+        float or None
+            The weighted exponent.
+        """
+        return None if self.power_law is None else self.power_law.alpha * math.log10(self.largest)
 
 
 @dataclass(frozen=True)

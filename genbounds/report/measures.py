@@ -27,6 +27,7 @@ def measures_text(measures: Measures) -> RenderableType:
     for each in measures.measured:
         error = "" if each.error is None else f" ± {each.error:.2g}"
         numbers.add_row(Text(each.name), f"{each.value:.6g}{error}", each.equation)
+    shuffled = any(layer.shuffled for layer in measures.layers)
     layers = _table(
         "Spectra of the weight matrices",
         "layer",
@@ -35,12 +36,14 @@ def measures_text(measures: Measures) -> RenderableType:
         "|W|²",
         "stable rank",
         "above noise",
+        "noise fits",
         "α",
         "tail",
         "p",
+        *(["shuffled |W|²", "distance"] if shuffled else []),
     )
     for layer in measures.layers:
-        law = layer.power_law
+        law, bulk = layer.power_law, layer.bulk
         fit = ("", "", "") if law is None else _fit(law.alpha, law.standard_error, law.tail, law.log_normal_p)
         layers.add_row(
             Text(layer.name),
@@ -48,16 +51,18 @@ def measures_text(measures: Measures) -> RenderableType:
             f"{layer.rows} × {layer.columns}",
             f"{layer.largest:.4g}",
             f"{layer.stable_rank:.2f}",
-            f"{layer.spikes}",
+            *(("", "") if bulk is None else (f"{bulk.spikes}", f"{1 - bulk.distance:.2f}")),
             *fit,
+            *([] if layer.shuffled is None else [f"{layer.shuffled.largest:.4g}", f"{layer.shuffled.distance:.2f}"]),
         )
     reasons = dict.fromkeys(each.reason for each in measures.refused)
     notes = [
         f"Not measured: {', '.join(each.name for each in measures.refused if each.reason == reason)}: {reason}."
         for reason in reasons
     ]
-    notes += [f"No power law for {layer.name}: {layer.reason}" for layer in measures.layers if layer.reason]
+    notes += [f"{layer.name}: {reason}" for layer in measures.layers for reason in layer.reasons]
     notes.append(
+        "Noise fits: 1 minus the distance of the bulk to Marchenko and Pastur's law; above 0.9 it looks like noise. "
         "A measure proves nothing. α ± its scale, not a confidence interval; a small p speaks for a log-normal tail. "
         "All spectra change when neurons are rescaled and the function stays the same."
     )

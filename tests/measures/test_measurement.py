@@ -9,6 +9,7 @@ from torch import nn
 
 from genbounds.cli.app import main
 from genbounds.measures import (
+    fit_bulk,
     head_curvature,
     layer_spectra,
     measure_network,
@@ -121,11 +122,16 @@ def test_spectra_of_layers():
     values = np.linalg.svd(noise, compute_uv=False) ** 2
     assert wide.largest == pytest.approx(values.max())
     assert wide.stable_rank == pytest.approx(values.sum() / values.max())
-    assert wide.noise_edge == pytest.approx(noise.var() * (1 + (1 / 3) ** 0.5) ** 2 * 300)
-    assert wide.spikes == 1
+    assert wide.bulk.variance == pytest.approx(fit_bulk(values, 300, 100).variance)
+    assert wide.bulk.spikes == 1
     assert wide.power_law is not None
+    assert wide.alpha_weighted == pytest.approx(wide.power_law.alpha * np.log10(values.max()))
+    assert wide.log_alpha_norm == pytest.approx(np.log10(np.sum(values**wide.power_law.alpha)))
     assert narrow.power_law is None
-    assert "at least 50" in narrow.reason
+    assert narrow.bulk is None
+    assert narrow.alpha_weighted is None
+    assert "at least 50" in narrow.reasons[0]
+    assert "at least 20" in narrow.reasons[1]
 
 
 def test_rescaling_neurons_moves_the_exponent_and_not_the_function():

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import quad
 
-from genbounds.measures import fit_power_law, marchenko_pastur_density, marchenko_pastur_edges
+from genbounds.measures import (
+    fit_bulk,
+    fit_power_law,
+    marchenko_pastur_density,
+    marchenko_pastur_edges,
+    shuffled_spectrum,
+)
 
 
 def pareto(rng, n, alpha):
@@ -101,3 +108,85 @@ def test_outside_of_the_edges_is_nothing():
     assert marchenko_pastur_density(0.0, 1.0, 50, 50) == np.inf
     with pytest.raises(ValueError, match="variance"):
         marchenko_pastur_edges(0.0, 3, 3)
+
+
+def spectrum(matrix):
+    return np.linalg.svd(matrix, compute_uv=False) ** 2
+
+
+@pytest.mark.parametrize("shape", [(300, 100), (100, 300), (80, 80)])
+def test_noise_has_its_variance_fits_its_law_and_seldom_has_a_spike(shape):
+    rng = np.random.default_rng(5)
+    found = [fit_bulk(spectrum(rng.normal(0, 0.5, shape)), *shape) for _ in range(200)]
+    variances = np.array([each.variance for each in found])
+    # A median of so few eigenvalues is biased down by a percent; of 200 noise matrices .05 would be 10.
+    assert variances.mean() == pytest.approx(0.25, rel=0.02)
+    assert np.mean([each.spikes > 0 for each in found]) <= 0.08
+    assert np.median([each.distance for each in found]) <= 3.5 / min(shape)
+    low, high = marchenko_pastur_edges(0.25, *shape)
+    assert np.mean([each.upper for each in found]) == pytest.approx(high * max(shape), rel=0.02)
+    assert np.mean([each.lower for each in found]) == pytest.approx(low * max(shape), rel=0.02, abs=1e-9)
+
+
+def test_spikes_are_counted_and_leave_the_variance_alone():
+    rng = np.random.default_rng(6)
+    shape, rank = (400, 150), 6
+    for strength in (3, 30, 300):
+        signal = rng.standard_normal((400, rank)) @ rng.standard_normal((rank, 150)) * strength / 20
+        found = fit_bulk(spectrum(rng.standard_normal(shape) + signal), *shape)
+        assert found.spikes == rank
+        assert found.variance == pytest.approx(1, rel=0.05)
+        # The edge from the variance of all entries would be far too high.
+        assert found.soft_rank < 0.7
+    assert (rng.standard_normal(shape) + signal).var() > 100
+
+
+def test_the_fit_scales_and_does_not_know_rows_from_columns():
+    values = spectrum(np.random.default_rng(7).standard_normal((90, 60)))
+    one, two = fit_bulk(values, 90, 60), fit_bulk(1e8 * values, 60, 90)
+    assert two.variance == pytest.approx(1e8 * one.variance)
+    assert (two.spikes, two.distance) == (one.spikes, pytest.approx(one.distance))
+
+
+def test_heavy_tails_are_no_bulk_of_noise():
+    rng = np.random.default_rng(8)
+    heavy = fit_bulk(spectrum(rng.standard_t(1.5, (200, 150))), 200, 150)
+    assert heavy.distance > 0.05
+    assert heavy.spikes > 5
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.ones(10), "at least 20"),
+        (np.ones(31), "must be 30"),
+        (-np.ones(30), ">= 0"),
+        (np.r_[1.0, np.zeros(29)], "zeros"),
+    ],
+)
+def test_what_has_no_bulk_is_refused(values, words):
+    side = 10 if len(values) == 10 else 30
+    with pytest.raises(ValueError, match=words):
+        fit_bulk(values, side, 50)
+
+
+def test_permuting_noise_changes_nothing_and_permuting_order_everything():
+    rng = np.random.default_rng(9)
+    noise = rng.standard_normal((120, 80))
+    order = np.outer(np.arange(120.0), np.arange(80.0))
+    still, moved = (
+        shuffled_spectrum(torch.tensor(each), spectrum(each), np.random.default_rng(0), shuffles=5)
+        for each in (noise, order)
+    )
+    assert still.distance < 0.05
+    assert moved.distance > 0.5
+    assert still.largest == pytest.approx(spectrum(noise).max(), rel=0.1)
+    assert moved.largest < spectrum(order).max()
+    again = shuffled_spectrum(torch.tensor(noise), spectrum(noise), np.random.default_rng(0), shuffles=5)
+    assert again == still
+    # One huge entry stays one huge entry.
+    noise[0, 0] = 1e3
+    single = shuffled_spectrum(torch.tensor(noise), spectrum(noise), np.random.default_rng(0))
+    assert single.largest == pytest.approx(1e6, rel=0.01)
+    with pytest.raises(ValueError, match="zeros"):
+        shuffled_spectrum(torch.zeros(3, 3).double(), np.zeros(3), rng)

@@ -67,6 +67,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/pathway_distances.py
 	$(BIN)/python benchmarks/grokking_pathways.py
 	$(BIN)/python benchmarks/ranking.py benchmarks/output/ranking
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/spectra.py
 	@echo "benchmarks/compression.py and tightness.py need MNIST and Fashion-MNIST (--root); prompts.py needs two models"
 	@echo "from packages: see benchmarks/assets.py."
 ifdef MNIST

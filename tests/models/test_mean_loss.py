@@ -134,7 +134,7 @@ def test_the_hessian_is_that_of_autograd(name):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_products_are_those_of_another_package():
-    curvlinops = pytest.importorskip("curvlinops")
+    curvlinops = pytest.importorskip("curvlinops", reason="needs curvlinops-for-pytorch, which brings torchvision")
     model, loss, inputs, targets = WORLDS["mlp"]
     model = model.double().eval()
     parameters = list(model.parameters())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from genbounds.cli.app import main
@@ -264,3 +265,24 @@ def test_the_command_prints_a_table_for_a_measure_of_the_users_own(tmp_path, cap
     }
     assert main([*common, "--json"]) == 0
     assert any(each["measure"] == "path_norm" for each in json.loads(capsys.readouterr().out)["changes"])
+
+
+@pytest.mark.parametrize("name", ["plain", "convolutional", "flattened", "residual"])
+def test_changes_are_made_on_the_device_of_the_weights(name):
+    """Tensors without data on a CUDA device refuse to meet those of the CPU."""
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        for change, transform in TRANSFORMATIONS.items():
+            if change in MISSING[name]:
+                continue
+            model = NETWORKS[name]().eval()
+            for layer in model.modules():
+                for own, value in layer._parameters.items():
+                    if value is not None:
+                        layer._parameters[own] = nn.Parameter(torch.empty(value.shape, device="cuda"))
+                for own, value in layer._buffers.items():
+                    if value is not None:
+                        layer._buffers[own] = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+            transform(model, find_chains(model), np.random.default_rng(0))
+            outputs = model(torch.empty(5, 1, 6, 6, device="cuda"))
+            assert (outputs.device.type, tuple(outputs.shape)) == ("cuda", (5, 3))
+            assert all(value.device.type == "cuda" for value in model.state_dict().values())

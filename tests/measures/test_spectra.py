@@ -8,9 +8,11 @@ from scipy.integrate import quad
 from genbounds.measures import (
     fit_bulk,
     fit_power_law,
+    layer_spectra,
     marchenko_pastur_density,
     marchenko_pastur_edges,
     shuffled_spectrum,
+    weight_layers,
 )
 
 
@@ -71,6 +73,13 @@ def test_the_p_value_is_level_at_a_fixed_start_and_has_power():
 
     assert rejected(lambda: pareto(rng, 200, 3.0)) == pytest.approx(0.1, abs=0.07)
     assert rejected(lambda: np.exp(np.abs(rng.standard_normal(200)))) > 0.9
+
+
+def test_the_p_value_rejects_too_seldom_where_the_start_is_chosen():
+    rng = np.random.default_rng(0)
+    ps = [fit_power_law(pareto(rng, 200, 3.0), rng, least=50, simulations=99).log_normal_p for _ in range(200)]
+    assert np.mean(np.array(ps) <= 0.1) <= 0.1 + 4 * 0.3 / 200**0.5
+    assert np.mean(np.array(ps) <= 0.05) <= 0.05 + 4 * 0.22 / 200**0.5
 
 
 @pytest.mark.parametrize("values", [np.ones(60), -np.arange(60.0), np.arange(1.0, 40), np.ones((9, 9)), [np.nan] * 60])
@@ -190,3 +199,39 @@ def test_permuting_noise_changes_nothing_and_permuting_order_everything():
     assert single.largest == pytest.approx(1e6, rel=0.01)
     with pytest.raises(ValueError, match="zeros"):
         shuffled_spectrum(torch.zeros(3, 3).double(), np.zeros(3), rng)
+
+
+def two_layers():
+    """Return matrices of noise, and the same after hidden units were rescaled, which keeps the function."""
+    rng = np.random.default_rng(12)
+    first, second = rng.standard_normal((500, 400)) / 20, rng.standard_normal((300, 500)) / 500**0.5
+    factors = (1 - rng.random(500)) ** -0.4
+    return {
+        "first": first,
+        "second": second,
+        "first rescaled": factors[:, None] * first,
+        "second rescaled": second / factors,
+    }
+
+
+#: What WeightWatcher 0.7.7 gives for these matrices: alpha, its tail, D, weighted alpha, log alpha norm, stable rank.
+PUBLISHED = {
+    "first": (4.549077971548421, 77, 0.14214641884611678, 2.9425493312070405, 4.284308676130374, 112.70584288902647),
+    "second": (9.59325420952143, 25, 0.1250944323364395, 4.783728244946844, 5.62378038269716, 95.64573895984174),
+    "first rescaled": (2.5026943889, 73, 0.0498873436801, 4.7991102261627, 5.210349837166, 19.987897106218345),
+    "second rescaled": (4.97216236841, 53, 0.1370591290433, 1.4984328817915, 2.641984450080, 85.35169920148314),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_numbers_are_those_of_weight_watcher_on_the_same_matrix(name):
+    alpha, tail, distance, weighted, norm, rank = PUBLISHED[name]
+    matrix = torch.tensor(two_layers()[name])
+    # Ours wants 50 numbers in a tail; for the layer where the peer took 25 it is asked for as few.
+    (found,) = layer_spectra(weight_layers({"w": matrix}), least=min(50, tail), simulations=9)
+    assert found.power_law.alpha == pytest.approx(alpha, rel=1e-6)
+    assert found.power_law.tail == tail
+    assert found.power_law.distance == pytest.approx(distance, rel=1e-6)
+    assert found.alpha_weighted == pytest.approx(weighted, rel=1e-6)
+    assert found.log_alpha_norm == pytest.approx(norm, rel=1e-6)
+    assert found.stable_rank == pytest.approx(rank, rel=1e-6)  # the peer works in float32

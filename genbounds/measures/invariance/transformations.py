@@ -200,15 +200,17 @@ def _index(model: nn.Module, chain: Chain, order: Tensor) -> None:
     block = _block(model, chain)
     consumer: Any = model.get_submodule(chain.consumer)
     columns = (order[:, None] * block + torch.arange(block)).flatten().to(consumer.weight.device)
-    consumer.weight = nn.Parameter(consumer.weight[:, columns], consumer.weight.requires_grad)
+    consumer.weight = nn.Parameter(consumer.weight.index_select(1, columns), consumer.weight.requires_grad)
     for name in (chain.producer, *chain.norms):
         layer: Any = model.get_submodule(name)
         for own, value in list(layer._parameters.items()):
             if value is not None:
-                layer._parameters[own] = nn.Parameter(value[order.to(value.device)], value.requires_grad)
+                layer._parameters[own] = nn.Parameter(
+                    value.index_select(0, order.to(value.device)), value.requires_grad
+                )
         for own, value in list(layer._buffers.items()):
             if value is not None and value.ndim:
-                layer._buffers[own] = value[order.to(value.device)]
+                layer._buffers[own] = value.index_select(0, order.to(value.device))
         _set_sizes(layer, ("out_features", "out_channels", "num_features"), len(order))
     _set_sizes(consumer, ("in_features", "in_channels"), len(columns))
 

@@ -31,7 +31,8 @@ class PowerLaw:
         Kolmogorov-Smirnov distance between tail and fit.
     log_normal_p : float
         Probability that a tail of a true power law looks at least as much log-normal: small values speak against the
-        power law. An exact Monte-Carlo p-value for independent numbers above a fixed x_min.
+        power law. An exact Monte-Carlo p-value for independent numbers above a fixed x_min; with x_min chosen it
+        rejects less often: at 0.05 it did so for 0.01 to 0.02 of samples of 200 to 500 from a true power law.
     """
 
     alpha: float

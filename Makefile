@@ -2,6 +2,7 @@
 # make test    the whole suite, doctests included, on all cores
 # make lint    ruff, ruff format, mypy, import-linter
 # make docs    rewrite docs/theorems.md from the catalogue
+# make notebooks  run the theory notebooks
 # make bench   the benchmarks; MNIST=folder adds those on MNIST's IDX files
 # make clean   remove the environment and everything generated
 #
@@ -52,6 +53,9 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+notebooks: $(VENV)/.installed-test
+	for notebook in theory_notebooks/*.py; do MPLBACKEND=Agg $(BIN)/python $$notebook || exit 1; done
 
 docs: $(VENV)/.installed-digits
 	$(BIN)/python docs/render_theorems.py

@@ -41,6 +41,7 @@ from genbounds.worlds.finite_problems import leave_one_out_problem, sample_probl
 from genbounds.worlds.gaussian_mean import GaussianMean, NoisyGaussianMean
 from genbounds.worlds.gibbs_gaussian import GibbsGaussian
 from genbounds.worlds.gibbs_points import GibbsPoints
+from genbounds.worlds.gradient_flow import GradientFlow, GradientFlowDraw
 from genbounds.worlds.gradient_regression import GaussianRegression
 from genbounds.worlds.gradient_softmax import SoftmaxHead
 from genbounds.worlds.gradient_stiffness import cosine_stiffness, sign_stiffness
@@ -93,6 +94,8 @@ __all__ = [
     "Gibbs",
     "GibbsGaussian",
     "GibbsPoints",
+    "GradientFlow",
+    "GradientFlowDraw",
     "GradientWorld",
     "LabelCopier",
     "LabelMemoriser",

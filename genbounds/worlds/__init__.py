@@ -5,6 +5,7 @@
 
 from genbounds.worlds.attack import attack
 from genbounds.worlds.attacks import WORLDS, attacks
+from genbounds.worlds.augmented_mixture import AugmentedMixture, AugmentedMixtureDraw
 from genbounds.worlds.batteries.closed_forms import (
     absolute_problem,
     hinge_problem,
@@ -69,6 +70,7 @@ from genbounds.worlds.output_gaps import output_gap_attack
 from genbounds.worlds.posteriors import adversarial_posteriors, gibbs_posteriors, kl_divergence
 from genbounds.worlds.problems import PROBLEMS, Problem, problem_attack
 from genbounds.worlds.processes import process_attack
+from genbounds.worlds.quadratic_bowl import QuadraticBowl
 from genbounds.worlds.realisable import conditional_draw_attack, fitting_posteriors_attack, own_regions
 from genbounds.worlds.samples import Learning
 from genbounds.worlds.single_draws import renyi_attack, single_draw_attack
@@ -83,6 +85,8 @@ __all__ = [
     "PROBLEMS",
     "WORLDS",
     "Attack",
+    "AugmentedMixture",
+    "AugmentedMixtureDraw",
     "BernoulliUniversality",
     "BinaryGaussianLinearNetwork",
     "Finding",
@@ -111,6 +115,7 @@ __all__ = [
     "NoisyGaussianMean",
     "NoisyNetwork",
     "Problem",
+    "QuadraticBowl",
     "ShatteredDraw",
     "ShatteredTwins",
     "SoftmaxHead",

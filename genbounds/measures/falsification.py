@@ -12,7 +12,7 @@ from torch import nn
 
 from genbounds.measures.functions import MeasureFunction, evaluate_measure, own_measures
 from genbounds.models.examples import Data, DataError
-from genbounds.models.guards import check_evaluation_mode
+from genbounds.models.guards import check_deterministic, check_evaluation_mode
 from genbounds.models.passes import block_size, predict
 from genbounds.models.progress import track
 from genbounds.numerics.checks import nonnegative
@@ -162,7 +162,7 @@ def falsify(
     Raises
     ------
     ModelError
-        If the model is not in evaluation mode, or the measure returns no numbers.
+        If the model is not in evaluation mode or draws while it runs, or the measure returns no numbers.
     DataError
         If the sample is empty, repeats an example, or is all there is.
 
@@ -184,6 +184,7 @@ def falsify(
     check_evaluation_mode(model)
     chosen = _checked_sample(data, sample)
     ((_, inputs, targets),) = data.batches(chosen, len(chosen), device=device, dtype=dtype)
+    check_deterministic(model, inputs[:3])
     values = evaluate_measure(measure, model, inputs, targets, {"seed": seed})
     guesses, labels, codes = _read(model, data, device, dtype, progress)
     inside = np.isin(codes, codes[chosen])

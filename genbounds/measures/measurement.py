@@ -15,7 +15,7 @@ from genbounds.measures.sharpness.family import sharpness_measures
 from genbounds.measures.spectra.layers import layer_spectra
 from genbounds.measures.weights import weight_layers
 from genbounds.models.examples import Data
-from genbounds.models.guards import ModelError, infer_device_and_dtype
+from genbounds.models.guards import ModelError, check_deterministic, check_evaluation_mode, infer_device_and_dtype
 
 __all__ = ["measure_network"]
 
@@ -99,6 +99,8 @@ def _of_outputs(
             yield Refusal(name, "it needs the network and its training data: pass both")
         return
     device, dtype = infer_device_and_dtype(source)
+    check_evaluation_mode(source)
+    check_deterministic(source, next(data.batches(range(min(3, len(data))), 3, device=device, dtype=dtype))[1])
     yield from output_measures(source, data, device=device, dtype=dtype, progress=progress)
     ((_, example, _),) = data.batches([0], 1)
     yield path_norm(source, tuple(example.shape[1:]))

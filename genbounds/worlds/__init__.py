@@ -63,6 +63,8 @@ from genbounds.worlds.learners import (
 from genbounds.worlds.leave_one_out import LeaveOneOutLearning
 from genbounds.worlds.linear_gaussian import LinearGaussian
 from genbounds.worlds.linear_network import BinaryGaussianLinearNetwork
+from genbounds.worlds.linear_prediction import bayes_in_context, least_squares_excess
+from genbounds.worlds.masked_cube import MaskedCube
 from genbounds.worlds.mirrored_noise import MirroredDraw, MirroredNoise
 from genbounds.worlds.noisy_bits import NoisyBits
 from genbounds.worlds.noisy_networks import NoisyNetwork, label_memoriser, majority_label
@@ -109,6 +111,7 @@ __all__ = [
     "LeaveOneOutLearning",
     "LinearGaussian",
     "LinearMapTwins",
+    "MaskedCube",
     "MirroredDraw",
     "MirroredNoise",
     "NoisyBits",
@@ -127,6 +130,7 @@ __all__ = [
     "adversarial_posteriors",
     "attack",
     "attacks",
+    "bayes_in_context",
     "blurred",
     "classification",
     "coin_problem",
@@ -150,6 +154,7 @@ __all__ = [
     "hypothesis_attack",
     "kl_divergence",
     "label_memoriser",
+    "least_squares_excess",
     "leave_one_out_problem",
     "lone_predictor",
     "loss_dependence_problem",

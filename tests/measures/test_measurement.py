@@ -9,6 +9,8 @@ from torch import nn
 
 from genbounds.cli.app import main
 from genbounds.measures import (
+    audit,
+    falsify,
     fit_bulk,
     head_curvature,
     layer_spectra,
@@ -185,3 +187,36 @@ def test_the_command_on_a_bare_checkpoint_and_on_a_network(tmp_path, capsys):
     assert {each["name"]: each["value"] for each in content["measured"]}["fro_dist"] == 0
     assert main(["measure", str(tmp_path / "weights.safetensors"), "--data", "digits", *out]) != 0
     assert "--model" in capsys.readouterr().err
+
+
+class Dropping(nn.Module):
+    """Drop outputs whatever its mode is."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(12, 4)
+
+    def forward(self, x):
+        return nn.functional.dropout(self.layer(x.flatten(1)), 0.5, training=True)
+
+
+def test_a_network_that_draws_while_it_runs_is_refused_at_every_door():
+    model, data = Dropping().eval(), examples()
+    for door in (
+        lambda: measure_network(model, data=data),
+        lambda: audit(model, data, lambda *_: 0.0),
+        lambda: falsify(model, data, range(9), lambda *_: 0.0),
+    ):
+        with pytest.raises(ModelError, match="same outputs twice"):
+            door()
+
+
+def test_a_network_of_zeros_gets_refusals_and_not_an_error():
+    model = network()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.zero_()
+    found = measure_network(model, data=examples(), sharpness=True)
+    refused = {each.name for each in found.refused}
+    assert {"adaptive_worst_sharpness", "noise_radius and its forms", "log_prod_of_spec"} <= refused
+    assert found["worst_sharpness"] >= 0

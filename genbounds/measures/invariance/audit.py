@@ -15,7 +15,7 @@ from genbounds.measures.functions import MeasureFunction, evaluate_measure, own_
 from genbounds.measures.invariance.chains import find_chains
 from genbounds.measures.invariance.transformations import TRANSFORMATIONS
 from genbounds.models.examples import Data
-from genbounds.models.guards import ModelError, check_evaluation_mode
+from genbounds.models.guards import ModelError, check_deterministic, check_evaluation_mode
 from genbounds.models.progress import track
 from genbounds.numerics.checks import count
 from genbounds.numerics.restoring import number_or_none
@@ -157,7 +157,7 @@ def audit(
     Raises
     ------
     ModelError
-        If the model is not in evaluation mode, or the measure returns no numbers.
+        If the model is not in evaluation mode or draws while it runs, or the measure returns no numbers.
 
     Notes
     -----
@@ -181,6 +181,7 @@ def audit(
     network = copy.deepcopy(model).to(device=device, dtype=torch.float64)
     indices = np.arange(min(len(data), int(count("examples", examples, minimum=2))))
     ((_, inputs, targets),) = data.batches(indices, len(indices), device=device, dtype=torch.float64)
+    check_deterministic(network, inputs[:3])
     takes = inspect.signature(measure).parameters
     outputs = _outputs(network, inputs)
 

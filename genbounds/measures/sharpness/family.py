@@ -64,9 +64,13 @@ def sharpness_measures(
     'worst_sharpness'
     """
     for adaptive, name, worst, noise in ((False, "", 0.05, 0.005), (True, "adaptive_", 0.5, 0.05)):
-        rise = worst_sharpness(
-            model, data, radius=worst, adaptive=adaptive, device=device, dtype=dtype, seed=seed, progress=progress
-        )
+        try:
+            rise = worst_sharpness(
+                model, data, radius=worst, adaptive=adaptive, device=device, dtype=dtype, seed=seed, progress=progress
+            )
+        except ModelError as refused:
+            yield Refusal(f"{name}worst_sharpness", str(refused))
+            continue
         yield Measure(f"{name}worst_sharpness", rise, f"one ascent step, rho = {worst}")
         mean = average_sharpness(
             model, data, radius=noise, adaptive=adaptive, device=device, dtype=dtype, seed=seed, progress=progress
@@ -84,8 +88,8 @@ def sharpness_measures(
     for name, search, forms in (("noise", noisy, flatness_forms), ("ascent", ascended, sharpness_forms)):
         try:
             plain, scaled = search(False), search(True)
-        except ModelError as error:
-            yield Refusal(f"{name}_radius and its forms", str(error))
+        except ModelError as refused:
+            yield Refusal(f"{name}_radius and its forms", str(refused))
             continue
         for ending, radius in (("", plain), ("_scaled", scaled)):
             low, high = radius.interval

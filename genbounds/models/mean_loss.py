@@ -57,8 +57,8 @@ class MeanLoss:
     Gauss-Newton matrix is the mean of J_i^T H_i J_i [Martens2020]_. It is the Hessian of the mean loss of the
     linearised network; for losses that are a negative log-likelihood of an exponential family in z (cross-entropy,
     squares) it is the Fisher matrix. It is positive semi-definite if the loss is convex in the outputs. Products are
-    exact: J v by differentiating J^T u, which is linear in u; attention runs as plain matrix products, whose
-    derivatives exist.
+    exact in the model's dtype, to which vectors are rounded: J v by differentiating J^T u, which is linear in u;
+    attention runs as plain matrix products, whose derivatives exist.
 
     Examples
     --------
@@ -122,11 +122,7 @@ class MeanLoss:
             for block in self._tracked():
                 leaves, outputs = self._run(block)
                 loss = self._summed(outputs, block)
-                if not loss.requires_grad:
-                    raise ModelError(
-                        "loss must be differentiable in the model's outputs, got one without a gradient, such as a "
-                        "count of errors. Take a smooth surrogate."
-                    )
+                _check_differentiable(loss)
                 gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
                 total.add({"loss": loss, "gradient": _flat(gradients)})
         sums = total.value()
@@ -181,9 +177,9 @@ class MeanLoss:
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             for block in self._tracked():
                 leaves, outputs = self._run(block)
-                slopes = torch.autograd.grad(
-                    self._summed(outputs, block), leaves, create_graph=True, materialize_grads=True
-                )
+                loss = self._summed(outputs, block)
+                _check_differentiable(loss)
+                slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
                 used = [number for number, part in enumerate(slopes) if part.requires_grad]
                 products = []
                 for vector in vectors:
@@ -244,6 +240,14 @@ class MeanLoss:
     def _summed(self, outputs: Tensor, block: Block) -> Tensor:
         loss = self._loss(outputs, block.targets)
         return loss.sum() if loss.ndim else loss * number_of(block.inputs)
+
+
+def _check_differentiable(loss: Tensor) -> None:
+    if not loss.requires_grad:
+        raise ModelError(
+            "loss must be differentiable in the model's outputs, got one without a gradient, such as a count of "
+            "errors. Take a smooth surrogate."
+        )
 
 
 def _flat(parts: Sequence[Tensor]) -> Tensor:

@@ -125,7 +125,7 @@ def lanczos_steps(product: Callable[[Vector], Vector], start: Vector, most: int)
         for _ in range(2):  # once more removes what rounding left of the first time
             image = image - rows.T @ (rows @ image)
         rest = float(np.linalg.norm(image))
-        yield LanczosState(rows, diagonal, off, rest)
+        yield LanczosState(rows, list(diagonal), list(off), rest)
         if steps < most:
             off.append(rest)
             basis[steps] = image / rest

@@ -447,7 +447,8 @@ def golowich_frobenius(
     d - 1 factors of 2, one for each hidden layer; constants and union written out; the norm bound B of the inputs in
     place of their empirical norm.
 
-    Free of the width, and of the depth but for the norms; a uniform bound all the same, above 1 for networks in use.
+    Free of the width; with the depth it grows like its root besides the norms. A uniform bound all the same, above 1
+    for networks in use.
     Not covered: what is not covered by `neyshabur_spectral`.
 
     Examples

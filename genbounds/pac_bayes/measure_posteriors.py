@@ -31,7 +31,7 @@ def log_ratio_of_candidates(measures: ArrayLike, references: ArrayLike) -> tuple
     Parameters
     ----------
     measures : array_like, shape (M,)
-        mu(h, S) of each network, times whatever inverse temperature was fixed before the sample.
+        mu(h, S) of each network, times an inverse temperature fixed before the draw; it may depend on the sample.
     references : array_like, shape (M,)
         omega(h) of each, fixed before the sample; zeros for a uniform prior.
 
@@ -64,9 +64,10 @@ def log_ratio_of_candidates(measures: ArrayLike, references: ArrayLike) -> tuple
             f"measures and references must be one number for each network, got {mu.shape} and {omega.shape}."
             " Pass both for all candidates."
         )
-    posterior, prior = -mu - logsumexp(-mu), -omega - logsumexp(-omega)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        posterior, prior = -mu - logsumexp(-mu), -omega - logsumexp(-omega)
     probabilities = np.exp(posterior)
-    ratios = posterior - prior
+    ratios = finite("the log ratios", posterior - prior, "Measures and references are too large for float64.")
     # Exponents of size e carry relative errors of a few e * 2^-53 into probabilities.
     sizes = np.abs(mu) + np.abs(omega) + np.abs(mu).max() + np.abs(omega).max() + len(mu)
     return probabilities / probabilities.sum(), ratios + 1e-12 * (1 + np.abs(ratios)) + sizes * 2.0**-46
@@ -82,8 +83,8 @@ def log_ratio_limit(
     measure, reference : float
         mu(h, S) and omega(h) of the network h drawn from the posterior.
     prior_measures, prior_references : array_like, shape (K,)
-        mu(h', S) and omega(h') of K networks drawn from the prior, independently of each other and, given the sample,
-        of h. One is enough; more make the limit steadier, at the same price.
+        mu(h', S) and omega(h') of K networks drawn from the prior, given the sample independently of h, after mu was
+        settled. One is enough; more make the limit steadier, at the same price.
     delta : float
         Probability with which the limit may fail, over the draws of the prior; in (0, 1). Add it to the bound's own.
 
@@ -122,8 +123,9 @@ def log_ratio_limit(
             f"{before.shape}. Draw from the prior at least once."
         )
     risk = float(confidence("delta", delta))
-    mean = float(logsumexp(before - theirs)) - math.log(len(theirs))
-    value = omega - mu - mean - math.log(risk)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        mean = float(logsumexp(before - theirs)) - math.log(len(theirs))
+    value = float(finite("the limit", omega - mu - mean - math.log(risk), "The numbers are too large for float64."))
     size = abs(omega) + abs(mu) + float(np.abs(theirs).max() + np.abs(before).max()) + len(theirs) - math.log(risk)
     return UpperLimit(
         value + size * 2.0**-46, risk, "Markov's inequality for the normalising constant of the posterior"

@@ -146,3 +146,18 @@ def test_more_decades_than_float64_resolves_show_in_the_lower_limit():
         assert found.error <= found.baseline * (1 + 1e-9)
         short += found.at_least < 0.99 * found.error
     assert 0 < short < 40
+
+
+@pytest.mark.parametrize("noise", [1e-12, 1e-10, 1e-7, 1e-3])
+def test_the_lower_limit_holds_near_a_perfect_fit(noise):
+    for seed in range(40):
+        x = np.random.default_rng(seed).standard_normal(8)
+        y = 2 * x + noise * np.random.default_rng(seed + 1000).standard_normal(8)
+        found = robust_regression(x, y, {"a": [0] * 4 + [1] * 4}, fixed=1)
+        assert found.at_least <= found.error
+        assert found.at_least >= found.error * (0.99 if noise >= 1e-7 else 0.5)
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    with pytest.raises(ValueError, match="float64 holds"):
+        robust_regression([1, 2, 3], [1e200, 2e200, 3.5e200], {"a": [0] * 3}, fixed=1)

@@ -228,3 +228,10 @@ def test_everything_stays_on_one_device():
     assert (product.device.type, product.dtype, tuple(product.shape)) == ("meta", torch.float64, (2, 31))
     product = mean.hessian(torch.empty(2, mean.size, dtype=torch.float64, device="meta"))
     assert (product.device.type, product.dtype, tuple(product.shape)) == ("meta", torch.float64, (2, 31))
+
+
+def test_a_count_of_errors_has_no_hessian():
+    blocks = Blocks((torch.randn(4, 3), torch.arange(4) % 3), 2)
+    mean = MeanLoss(nn.Linear(3, 3), lambda z, y: (z.argmax(1) != y).float().mean(), blocks)
+    with pytest.raises(ModelError, match="differentiable"):
+        mean.hessian(torch.ones(1, mean.size, dtype=torch.float64))

@@ -54,6 +54,16 @@ def test_a_decaying_spectrum_is_where_the_range_pays():
     assert spread[xtrace] < spread[hutch_plus_plus] < spread[hutchinson]
 
 
+def test_the_error_of_leaving_one_out_is_worst_where_the_rank_is_near_half_of_the_products():
+    values = np.zeros(60)
+    values[:15] = 1 + 0.5 * np.cos(np.arange(15))
+    found = [xtrace(products(matrix(values)), 60, np.random.default_rng(seed), probes=30) for seed in range(300)]
+    covered = np.mean([each.interval[0] <= values.sum() <= each.interval[1] for each in found])
+    assert 0.35 < covered < 0.65  # what the docstring says
+    honest = [hutch_plus_plus(products(matrix(values)), 60, np.random.default_rng(s), probes=30) for s in range(300)]
+    assert np.mean([each.interval[0] <= values.sum() <= each.interval[1] for each in honest]) > 0.88
+
+
 @pytest.mark.parametrize("rank", [1, 3, 7])
 @pytest.mark.parametrize("estimate", [hutch_plus_plus, xtrace])
 def test_low_ranks_are_exact(estimate, rank):
@@ -94,6 +104,8 @@ def test_bad_products_and_counts_are_refused():
             estimate(lambda v: v * np.nan, 9, rng, probes=6)
         with pytest.raises(ValueError, match="probes"):
             estimate(lambda v: v, 9, rng, probes=1)
+    with pytest.raises(ValueError, match="even"):
+        xtrace(lambda v: v, 30, rng, probes=7)
     with pytest.raises(ValueError, match="at most twice"):
         xtrace(lambda v: v, 3, rng, probes=8)
 

@@ -436,7 +436,11 @@ def test_covering_numbers_left_out_are_caught():
 
 
 def average_left_out(margin_risk, layer_norms, margin, input_norm, classes, n, delta):
-    return margin_risk + math.sqrt(-math.log(delta) / (2 * n))
+    """Everything but the Rademacher average: Hoeffding's term and the price of the union are there."""
+    reach = input_norm * np.prod(layer_norms) / margin
+    step = max(1.0, math.ceil(64 * math.log(reach)))
+    paid = math.log(step * (step + 1)) - math.log(delta)
+    return np.minimum(margin_risk + math.sqrt(paid / (2 * n)), 1.0)
 
 
 def test_the_rademacher_average_left_out_is_caught():

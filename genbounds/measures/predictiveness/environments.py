@@ -219,7 +219,7 @@ def coupled_environments(
     least = float(positive("effective", effective)) * (1 - 1e-5)
     kept, left_out = [], 0
     for axis, code in codes.items():
-        for line in members(joint_codes(codes, codes.keys() - {axis})):
+        for line in members(joint_codes(codes, [other for other in codes if other != axis])):
             for one, other in combinations(members(code[line]), 2):
                 first, second = line[one], line[other]
                 difference = wanted[first, None] - wanted[second]

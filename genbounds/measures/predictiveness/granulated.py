@@ -106,7 +106,7 @@ def granulated_kendall(
     refuse_equal_runs(codes)
     psi, lines = {}, {}
     for axis in codes:
-        groups = members(joint_codes(codes, codes.keys() - {axis}))
+        groups = members(joint_codes(codes, [other for other in codes if other != axis]))
         found = [tau_a(x[group], y[group]) for group in groups if len(group) > 1]
         if not found:
             raise ValueError(

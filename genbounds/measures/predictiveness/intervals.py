@@ -127,8 +127,9 @@ def psi_interval(
     codes = setting_codes(settings, len(x))
     weights = _drawn_weights(blocks, len(x), draws, generator)
     psi = []
-    for axis in codes.keys() - set(without):
-        lines = [line for line in members(joint_codes(codes, codes.keys() - {axis})) if len(line) > 1]
+    for axis in [axis for axis in codes if axis not in without]:
+        others = [other for other in codes if other != axis]
+        lines = [line for line in members(joint_codes(codes, others)) if len(line) > 1]
         found = np.stack([_drawn_tau(x[line], y[line], weights[:, line]) for line in lines])
         seen = np.isfinite(found)
         psi.append(

@@ -32,7 +32,8 @@ class RobustFit:
         The same for the best constant, which knows no measure; never below `error`.
     at_least : float
         What no such predictor is below, by weights on the environments: `error` but for rounding. Where it is clearly
-        less, the measure spans more decades than float64 resolves, and `error` need not be the least: take a logarithm.
+        less, `error` need not be the least: the measure spans more decades than float64 resolves (take a logarithm), or
+        the fit is perfect to rounding.
     environments : int
         Environments of two runs or more.
     """
@@ -110,6 +111,8 @@ def robust_regression(
     """
     codes = setting_codes(settings, len(paired_ranks(measure, gap)[0]))
     x, y = finite("measure", measure), finite("gap", gap)
+    if np.abs(y).max() > 1e150:
+        raise ValueError(f"gap must have squares that float64 holds, got {np.abs(y).max():.3g}. Rescale it.")
     held = int(count("fixed", fixed, minimum=0))
     if held > len(codes):
         raise ValueError(f"fixed must be at most {len(codes)}, the number of hyper-parameters, got {held}. Lower it.")
@@ -133,7 +136,7 @@ def robust_regression(
         origin + height + high * b - a * high / wide * (start + middle),
         high * math.sqrt(found.errors(a, b).max()),
         high * math.sqrt(found.errors(0.0, flat).max()),
-        high * math.sqrt(max(0.0, least)),
+        min(high * math.sqrt(least), high * math.sqrt(found.errors(a, b).max())),
         table.shape[1],
     )
 
@@ -211,6 +214,7 @@ def _solve(m: _Moments) -> tuple[float, float, float]:
 def _lower_limit(m: _Moments, weights: Float64) -> float:
     """Return the least weighted mean of the errors over all b and a >= 0: no worst error is below it."""
     x, y = m.x - weights @ m.x, m.y - weights @ m.y
-    terms = m.xx + x * x, m.xx * m.slope + x * y, m.xx * m.slope**2 + m.left + y * y
-    xx, xy, yy = (float(weights @ term) for term in terms)
-    return yy - max(0.0, xy) ** 2 / xx if xx > 0 else yy
+    xx, xy = float(weights @ (m.xx + x * x)), float(weights @ (m.xx * m.slope + x * y))
+    a = max(0.0, xy) / xx if xx > 0 else 0.0
+    # The errors at the minimum are sums of squares: their mean does not cancel, as a difference of moments would.
+    return float(weights @ m.errors(a, float(weights @ m.own(a))))

@@ -89,6 +89,24 @@ def _orthogonal(bound: Bound, norm: Norms, points: int, n: int, delta: float) ->
     return _margin_attack(bound, probabilities, margins, norms, 1.0, points, n, delta, f"{points} orthogonal points")
 
 
+def _unseen(bound: Bound, norm: Norms, points: int, n: int, delta: float) -> Attack:
+    """Many orthogonal inputs with one label: of all linear networks of equal margins, the one wrong on all unseen."""
+    # Every choice of signs has the same norms, so that the bound of that network, none of whose n examples has a
+    # smaller margin, does not depend on the sample; how many points the sample misses has a known law.
+    row = np.ones(points)
+    norms = norm([np.array([row, -row]) / (2 * points) ** 0.5])
+    margin = (2 / points) ** 0.5 * _BELOW
+    value = float(bound(0.0, *norms, margin, 1.0, points, n, delta))
+    seen = np.zeros(points + 1)
+    seen[0] = 1.0
+    numbers = np.arange(points + 1)
+    for _ in range(n):  # a draw repeats a point or shows a new one
+        seen = seen * numbers / points + np.concatenate([[0.0], seen[:-1] * (points - numbers[:-1]) / points])
+    risks = (points - numbers) / points
+    failed = value - risks < -1e-12
+    return Attack(f"{points} orthogonal points unseen", delta, fsum(seen[failed]), fsum(seen * (value - risks)))
+
+
 def _two_layers(bound: Bound, norm: Norms, n: int, delta: float) -> Attack:
     """Three points on the line, one label noisy, and networks of two layers with norms of their own."""
     inputs, labels, probabilities = np.array([-1.0, 0.5, 1.0, 1.0]), np.array([1, 0, 0, 1]), [0.3, 0.25, 0.35, 0.1]
@@ -126,3 +144,4 @@ def _attack_layer_norms(bound: Bound, delta: float) -> Iterator[Attack]:
         return bound(risk, norms, margin, input_norm, 2, n, delta)  # every world here has two
 
     yield from _attack_margins(of_two_classes, _row_sum_last, (1000, 10_000), delta)
+    yield _unseen(of_two_classes, _row_sum_last, 64, 64, delta)

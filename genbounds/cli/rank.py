@@ -97,6 +97,9 @@ def rank(
     if bounds and not (test_error and test_examples):
         raise ValueError("bounds must come with the test errors, got none. Name --test-error and --test-examples.")
     table = read_runs(runs)
+    missing = [name for name in (*bounds, *([test_error] if test_error else [])) if name not in table]
+    if missing:
+        raise ValueError(f"runs must hold a column {missing[0]!r}, got {', '.join(table)}. Check its name.")
     ranking = rank_measures(
         table,
         gap,

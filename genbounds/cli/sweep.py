@@ -136,9 +136,10 @@ def sweep(
         some = ("path_norm", "log_prod_of_spec", "fisher_rao", "margin", "adaptive_worst_sharpness", "noise_radius")
         options = ["--axes", *varied, *(["--size", "examples"] if "examples" in varied else [])]
         options += ["--training-loss", "training_loss", "--measures", *(name for name in some if name in means)]
+        hint = f"\nRank measures, such as these, by:\ngenbounds rank {out / 'configurations.csv'} {' '.join(options)}"
         show(
             f"{networks} networks, {missed} did not fit and are no row; {len(means['width'])} configurations fitted in "
-            f"all of {repetitions} repetitions.\nWritten to {out}: runs.csv, configurations.csv, store.\n"
-            f"Rank measures, such as these, by:\ngenbounds rank {out / 'configurations.csv'} {' '.join(options)}"
+            f"all of {repetitions} repetitions.\nWritten to {out}: runs.csv, configurations.csv, store."
+            f"{hint if varied else ''}"
         )
     return OK

@@ -88,6 +88,16 @@ def train_and_measure(
     """
     if not 2 <= examples <= len(inputs):
         raise ValueError(f"examples must be from 2 to the {len(inputs)} of the pool, got {examples}. Take fewer.")
+    for name, value in (
+        ("epochs", epochs),
+        ("batch_size", batch_size),
+        ("rates", len(rates)),
+        ("repetitions", len(repetitions)),
+    ):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}. Train something.")
+    if len(np.unique(targets)) < 2:
+        raise ValueError(f"targets must hold at least two classes, got {np.unique(targets)}. Check the data.")
     if not 0 <= label_noise <= 1:
         raise ValueError(f"label_noise must be in [0, 1], got {label_noise}. It is a share of the training examples.")
     classes = int(targets.max()) + 1

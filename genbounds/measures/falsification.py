@@ -14,6 +14,7 @@ from genbounds.measures.functions import MeasureFunction, evaluate_measure, own_
 from genbounds.models.examples import Data, DataError
 from genbounds.models.guards import check_deterministic, check_evaluation_mode
 from genbounds.models.passes import block_size, predict
+from genbounds.models.per_example.evaluation import check_fixed_function
 from genbounds.models.progress import track
 from genbounds.numerics.checks import nonnegative
 
@@ -182,6 +183,7 @@ def falsify(
     (10, 0.6)
     """
     check_evaluation_mode(model)
+    check_fixed_function(model)
     chosen = _checked_sample(data, sample)
     ((_, inputs, targets),) = data.batches(chosen, len(chosen), device=device, dtype=dtype)
     check_deterministic(model, inputs[:3])
@@ -206,7 +208,10 @@ def falsify(
 
 
 def _checked_sample(data: Data, sample: ArrayLike) -> NDArray[np.int64]:
-    chosen = np.asarray(sample, dtype=np.int64)
+    given = np.asarray(sample)
+    if given.size and given.dtype.kind not in "iu":
+        raise DataError(f"sample must hold whole numbers, got {given.dtype}. Pass indices.")
+    chosen = given.astype(np.int64)
     if chosen.ndim != 1 or not 0 < len(chosen) < len(data) or len(np.unique(chosen)) < len(chosen):
         raise DataError(
             f"sample must hold some of the {len(data)} examples, each once, and leave some, got {chosen.size} indices, "
@@ -228,6 +233,6 @@ def _read(
     for index, inputs, targets in track(batches, "population", total=-(-len(data) // size), progress=progress):
         guesses.append(predict(model(inputs), index).cpu().numpy())
         labels.append(targets.cpu().numpy())
-        rows = inputs.flatten(1).contiguous().view(torch.uint8).cpu().numpy()
+        rows = inputs.reshape(len(inputs), -1).contiguous().view(torch.uint8).cpu().numpy()
         codes += [numbers.setdefault(sha256(row).digest(), len(numbers)) for row in rows]
     return np.concatenate(guesses), np.concatenate(labels), np.array(codes)

@@ -4,6 +4,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -47,14 +48,17 @@ def own_measures(model: nn.Module, inputs: Tensor, targets: Tensor, seed: int = 
     found = measure_network(model, data=data, seed=seed)
     values = {each.name: each.value for each in found}
     for layer in found.layers:
-        values[f"stable_rank of {layer.name}"] = layer.stable_rank
+        if layer.largest > 0:
+            values[f"stable_rank of {layer.name}"] = layer.stable_rank
         if layer.power_law is not None:
             values[f"alpha of {layer.name}"] = layer.power_law.alpha
     device, dtype = infer_device_and_dtype(model)
     for name, radius in (("worst_sharpness", 0.05), ("adaptive_worst_sharpness", 0.5)):
-        values[name] = worst_sharpness(
-            model, data, radius=radius, adaptive=name.startswith("adaptive"), device=device, dtype=dtype, seed=seed
-        )
+        adaptive = name.startswith("adaptive")
+        with suppress(ModelError):  # moves that the weights do not allow
+            values[name] = worst_sharpness(
+                model, data, radius=radius, adaptive=adaptive, device=device, dtype=dtype, seed=seed
+            )
     return values
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from genbounds.models.examples import Data
 from genbounds.models.guards import check_evaluation_mode, check_finite_outputs, check_logits
 from genbounds.models.passes import block_size
+from genbounds.models.per_example.evaluation import check_fixed_function
 from genbounds.models.progress import track
 
 __all__ = ["margins_of", "score_margins"]
@@ -72,6 +73,7 @@ def score_margins(
         If the model is not in evaluation mode, or returns no finite logits.
     """
     check_evaluation_mode(model)
+    check_fixed_function(model)
     indices = np.arange(len(data))
     size = block_size(data, indices)
     found = []

@@ -1,5 +1,6 @@
 """What can be measured on a checkpoint, in one call."""
 
+import copy
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -48,8 +49,8 @@ def measure_network(
     shuffles : int
         Permutations of each matrix's entries to compare its spectrum with, none or at least 2.
     device, dtype : torch.device or str, torch.dtype
-        Where and in what type the network is evaluated: by default where it is and as it is, otherwise it is moved
-        there first. Norms and spectra are computed in float64 of the weights as they then are.
+        Where and in what type the network is evaluated: by default where it is and as it is, otherwise a copy there.
+        Norms and spectra are computed in float64 of the weights as they then are.
     seed : int
         Seed of everything drawn.
     progress : bool
@@ -71,8 +72,12 @@ def measure_network(
     >>> round(found["parameter_norm"], 6), found.layers[0].stable_rank
     (3.0, 3.0)
     """
-    if isinstance(source, nn.Module):
-        source.to(device=device, dtype=dtype)
+    if device is not None or dtype is not None:
+        # Copies, both of them: the caller's networks stay as they are, and distances are between equals.
+        if isinstance(source, nn.Module):
+            source = copy.deepcopy(source).to(device=device, dtype=dtype)
+        if isinstance(initial, nn.Module):
+            initial = copy.deepcopy(initial).to(device=device, dtype=dtype)
     if data is not None and not isinstance(source, nn.Module):
         raise ModelError("source must be a module where data are given, got a state dict. Build the network.")
     of_outputs = list(_of_outputs(source, data, initial, sharpness, seed, progress))

@@ -95,7 +95,7 @@ def _padding(layer: Any) -> tuple[int, ...]:
 
 
 def _by_lanczos(layer: Any, kernel: Tensor, shape: tuple[int, ...], seed: int) -> OperatorNorm:
-    """Iterate on the smaller of A^T A and A A^T."""
+    """Iterate on A^T A."""
     convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[kernel.ndim - 2]
 
     def forward(x: Tensor) -> Tensor:
@@ -136,8 +136,9 @@ def operator_norm_measures(model: nn.Module, example: Tensor, *, seed: int = 0) 
     -------
     Measure or Refusal
         ``log_prod_of_operator_norms``: like ``log_prod_of_spec`` with each convolution's own norm in place of that of
-        its flattened kernel, which is smaller by up to the square root of the kernel's places. Refused where another
-        layer has weights of two axes or more, runs on several shapes, or is all zeros.
+        its flattened kernel, which on images that hold the kernel, padded with zeros or circularly, is smaller by up to
+        the square root of the kernel's places. Refused where another layer has weights of two axes or more, runs on
+        several shapes, is called by keyword or is all zeros.
 
     Examples
     --------
@@ -146,7 +147,7 @@ def operator_norm_measures(model: nn.Module, example: Tensor, *, seed: int = 0) 
     >>> operator_norm_measures(layer, torch.ones(1, 2)).value.__round__(12)
     0.0
     """
-    shapes: dict[str, list[tuple[int, ...]]] = {}
+    shapes: dict[str, list[tuple[int, ...] | None]] = {}
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, *_CONVOLUTIONS))}
     held = {id(value) for layer in layers.values() for value in layer.parameters(recurse=False)}
     strange = [name for name, value in model.named_parameters() if value.ndim > 1 and id(value) not in held]
@@ -154,7 +155,9 @@ def operator_norm_measures(model: nn.Module, example: Tensor, *, seed: int = 0) 
         return Refusal("log_prod_of_operator_norms", f"{strange[0]} is no weight of a linear layer or convolution")
     handles = [
         layer.register_forward_pre_hook(
-            lambda _, inputs, name=name: shapes.setdefault(name, []).append(tuple(inputs[0].shape[1:]))
+            lambda _, inputs, name=name: shapes.setdefault(name, []).append(
+                tuple(inputs[0].shape[1:]) if inputs else None
+            )
         )
         for name, layer in layers.items()
     ]
@@ -165,12 +168,14 @@ def operator_norm_measures(model: nn.Module, example: Tensor, *, seed: int = 0) 
             handle.remove()
     logs = []
     for name, layer in layers.items():
-        if len(set(shapes.get(name, []))) != 1:
-            return Refusal("log_prod_of_operator_norms", f"{name} must see inputs of one shape")
+        seen = set(shapes.get(name, []))
+        shape = seen.pop() if len(seen) == 1 else None
+        if shape is None:
+            return Refusal("log_prod_of_operator_norms", f"{name} must see inputs of one shape, by position")
         if isinstance(layer, nn.Linear):
             norm = float(torch.linalg.matrix_norm(layer.weight.double(), ord=2))
         else:
-            norm = convolution_norm(layer, shapes[name][0], seed=seed).value
+            norm = convolution_norm(layer, shape, seed=seed).value
         if norm == 0:
             return Refusal("log_prod_of_operator_norms", f"{name} is all zeros, and ln 0 is no number")
         logs.append(2 * math.log(norm))

@@ -46,9 +46,9 @@ class CriticalComplexity:
     gaps : ndarray, shape (levels,)
         max(0, accuracy inside - accuracy outside) at each level.
     level : int
-        Where it is largest, from 0; the first such.
+        Where it is largest, from 0; the first such. Where no level has a gap it says nothing.
     probabilities : ndarray, shape (levels,)
-        Share of bootstrap samples in which it is largest there: how far the answer hangs on the items.
+        Share of bootstrap samples in which it is largest there, ties shared: how far the answer hangs on the items.
     """
 
     gaps: NDArray[np.float64]
@@ -89,7 +89,10 @@ def critical_complexity(
     (1, True)
     """
     total, number = int(count("items", items)), int(count("draws", draws))
-    right = np.stack([count(name, each, 0) for name, each in (("inside", inside), ("outside", outside))])
+    parts = [count(name, each, 0) for name, each in (("inside", inside), ("outside", outside))]
+    if parts[0].shape != parts[1].shape:
+        raise ValueError(f"inside and outside must have one length, got {parts[0].shape} and {parts[1].shape}.")
+    right = np.stack(parts)
     if right.ndim != 2 or right.shape[1] < 2 or right.max() > total:
         raise ValueError(
             f"inside and outside must hold counts up to {total} for at least 2 levels, got {right.tolist()}. Pass the "
@@ -97,8 +100,8 @@ def critical_complexity(
         )
     gaps = _gaps(right / total)
     again = _gaps(generator.binomial(total, right / total, (number, *right.shape)) / total)
-    best = np.bincount(again.argmax(-1), minlength=right.shape[1])
-    return CriticalComplexity(gaps, int(gaps.argmax()), best / number)
+    largest = again == again.max(-1, keepdims=True)  # ties share
+    return CriticalComplexity(gaps, int(gaps.argmax()), (largest / largest.sum(-1, keepdims=True)).mean(0))
 
 
 def _gaps(accuracies: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from genbounds.measures.margins import margins_of
 from genbounds.measures.records import Measure
 from genbounds.models.examples import Data
-from genbounds.models.guards import check_evaluation_mode, check_finite_outputs, check_logits
+from genbounds.models.guards import ModelError, check_evaluation_mode, check_finite_outputs, check_logits
 from genbounds.models.passes import block_size
+from genbounds.models.per_example.evaluation import check_fixed_function
 from genbounds.models.progress import track
 
 __all__ = ["output_measures"]
@@ -69,6 +70,7 @@ def output_measures(
     1.3863
     """
     check_evaluation_mode(model)
+    check_fixed_function(model)
     indices = np.arange(len(data))
     size = block_size(data, indices)
     sums, margins = torch.zeros(5, dtype=torch.float64), []
@@ -85,6 +87,8 @@ def output_measures(
             (moved,) = torch.autograd.grad(inner, dual)
         check_logits(scores, targets)
         check_finite_outputs(scores, index)
+        if not bool(moved.isfinite().all()):
+            raise ModelError("derivatives along the weights must be finite, got NaN or infinity. Evaluate in float32.")
         scores, moved, y = scores.detach().double(), moved.double(), targets.long()
         logs, p = scores.log_softmax(1), scores.softmax(1)
         mean = (p * moved).sum(1)

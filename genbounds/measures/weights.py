@@ -28,7 +28,8 @@ class WeightLayer:
         Class of the layer; "?" where only a state dict is known.
     matrix : Tensor, shape (outputs, inputs * places)
         float64, detached, on the weight's device. Kernels are flattened: an operator norm of this matrix is not that of
-        the convolution, which may be larger by up to the square root of `places`.
+        the convolution (`convolution_norm`), which with zero padding may be larger by up to the square root of
+        `places`.
     places : int
         Positions of a kernel, 1 for matrices.
     """

@@ -53,7 +53,7 @@ def draw_bounds(
     n = int(count("test_examples", test_examples))
     errors = unit_interval("test_errors", test_errors)
     counts = np.rint(errors * n)
-    if not np.allclose(counts, errors * n, atol=1e-6):
+    if not np.allclose(counts, errors * n, rtol=0, atol=1e-3):
         raise ValueError(f"test_errors must be whole numbers of {n} examples, got {errors.tolist()}. Do not average.")
     named = {name: positive(f"bounds of {name}", values) for name, values in bounds.items()}
     wrong = [name for name, values in named.items() if values.shape != errors.shape]

@@ -286,3 +286,56 @@ def test_changes_are_made_on_the_device_of_the_weights(name):
             outputs = model(torch.empty(5, 1, 6, 6, device="cuda"))
             assert (outputs.device.type, tuple(outputs.shape)) == ("cuda", (5, 3))
             assert all(value.device.type == "cuda" for value in model.state_dict().values())
+
+
+def test_the_default_measures_follow_a_folded_normalisation():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Linear(36, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+    found = audit(nn.Sequential(nn.Flatten(), *layers).eval(), load_data(images()))
+    made = {trial.name for trial in found.trials if not trial.reason}
+    assert {"batch norm folded", "neurons rescaled"} <= made
+    assert "batch norm folded" not in found.moved("cross_entropy")
+    assert "batch norm folded" in found.moved("log_prod_of_spec")
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(36, 3)
+        self.register_buffer("mask", torch.tensor([0.0, 0.0, -torch.inf]))
+
+    def forward(self, x):
+        return self.layer(x.flatten(1)) + self.mask
+
+
+class Constant(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(36, 3)
+        self.factor = torch.eye(3)  # no buffer: it stays in float32
+
+    def forward(self, x):
+        return self.layer(x.flatten(1)) @ self.factor
+
+
+@pytest.mark.parametrize(("build", "words"), [(Masked, "outputs must be finite"), (Constant, "must run in float64")])
+def test_networks_whose_function_cannot_be_compared_are_refused(build, words):
+    with pytest.raises(ModelError, match=words):
+        audit(build().eval(), load_data(images()), function)
+
+
+def test_a_number_that_is_zero_but_for_rounding_has_not_moved():
+    def centred(network, inputs, targets):
+        scores = network(inputs).detach()
+        return float((scores - scores.mean(0)).mean())
+
+    assert audit(trained_like(plain), load_data(images()), centred).moved("measure") == ()
+
+
+def test_a_layer_of_zeros_is_audited():
+    model = trained_like(plain)
+    with torch.no_grad():
+        model[5].weight.zero_()
+    found = audit(model, load_data(images()))
+    assert "stable_rank of 5.weight" not in {each.measure for each in found.changes}

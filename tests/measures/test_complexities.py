@@ -88,6 +88,10 @@ def test_the_critical_level_and_how_sure_it_is():
     assert 0.3 < close.probabilities[0] < 0.6
     none = critical_complexity([1, 2, 3], [4, 5, 6], 10, rng)
     assert none.gaps.tolist() == [0, 0, 0]
+    flat = critical_complexity([10, 10, 10], [10, 10, 10], 10, rng)
+    assert flat.probabilities.tolist() == pytest.approx([1 / 3] * 3)
+    with pytest.raises(ValueError, match="one length"):
+        critical_complexity([1, 2], [1, 2, 3], 10, rng)
 
 
 def test_bad_input_is_refused():

@@ -75,12 +75,15 @@ def test_no_function_beats_the_floor():
 
 def test_a_valid_bound_is_the_sample_with_its_unseen_share():
     # Only what is at least (errors of the sample + unseen) / population is above every truth.
-    found = falsify(network(), load_data(examples()), range(150), lambda *_: {"valid": 1.0, "tight": 0.6})
+    data = load_data(examples())
+    top = falsify(network(), data, range(150), lambda *_: 0.0).interval[1]
+    found = falsify(network(), data, range(150), lambda *_: {"valid": top, "tight": top - 1 / 400})
     assert found.below("valid") == ()
+    assert found.below("tight") == ("always another class",)
     assert found.interval[1] - found.interval[0] == pytest.approx(50 / 200)
 
 
-@pytest.mark.parametrize("sample", [[], range(200), [1, 1], [[1, 2]], [500]])
+@pytest.mark.parametrize("sample", [[], range(200), [1, 1], [[1, 2]], [500], [0.5, 1.7]])
 def test_samples_that_are_none_are_refused(sample):
     with pytest.raises(DataError):
         falsify(network(), load_data(examples()), sample, lambda *_: 0.0)

@@ -243,3 +243,46 @@ def test_forms_refuse_radii_that_are_none():
             sharpness_forms([1.0], 10, 1.0, wrong)
     with pytest.raises(ValueError, match="initial"):
         flatness_forms([1.0, 2.0], 10, 1.0, 1.0, initial=[1.0])
+
+
+def test_examples_that_are_too_sure_for_a_gradient_still_have_a_radius():
+    x = 1000 * torch.eye(2)
+    model = linear(torch.eye(2)).float()
+    found = ascent_radius(model, load_data((x, x.argmax(1))))
+    assert found.interval[0] <= 0.5 * 1.01
+    assert found.value == pytest.approx(0.5, rel=0.02)
+    tiny = load_data((500 * torch.eye(2, dtype=torch.float64), torch.arange(2)))
+    rise = worst_sharpness(linear(torch.eye(2)), tiny, radius=0.1, dtype=torch.float64)
+    assert math.isfinite(rise)
+
+
+def test_narrow_types_are_moved_in_float32():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 300), nn.ReLU(), nn.Linear(300, 3)).eval()
+    narrow = nn.Sequential(nn.Linear(4, 300), nn.ReLU(), nn.Linear(300, 3)).eval()
+    narrow.load_state_dict(model.state_dict())
+    data = class_data()
+    wide = average_sharpness(narrow.bfloat16().float(), data, radius=0.001)
+    same = average_sharpness(narrow.bfloat16(), data, radius=0.001, dtype=torch.bfloat16)
+    assert same.value == pytest.approx(wide.value, rel=1e-5)
+    assert same.standard_error > 0
+
+
+def test_a_network_that_overflows_at_large_moves_has_a_radius():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = []
+        for _ in range(24):
+            layers += [nn.Linear(64, 64, bias=False), nn.ReLU()]
+            nn.init.kaiming_normal_(layers[-2].weight)
+        model = nn.Sequential(*layers, nn.Linear(64, 3)).eval()
+    x = torch.randn(40, 64, generator=torch.Generator().manual_seed(0))
+    data = load_data((x, model(x).argmax(1)))
+    assert 0 < noise_radius(model, data, draws=3).value < 2
+
+
+def test_forms_refuse_weights_that_are_none():
+    for wrong in ([math.nan], []):
+        with pytest.raises(ValueError, match="weights"):
+            flatness_forms(wrong, 10, 1.0, 1.0)

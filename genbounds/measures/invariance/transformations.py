@@ -111,7 +111,7 @@ def fold_normalisation(model: nn.Module, chains: Sequence[Chain], _: np.random.G
         bias = norm.bias + gain * (offset - norm.running_mean)
         layer.weight = nn.Parameter(_broadcast(gain, layer.weight) * layer.weight)
         layer.bias = nn.Parameter(bias)
-        model.set_submodule(chain.norms[0], nn.Identity())
+        model.set_submodule(chain.norms[0], nn.Identity().train(norm.training))
 
 
 def pad_units(model: nn.Module, chains: Sequence[Chain], generator: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from genbounds.measures.records import Measure
-from genbounds.numerics.checks import confidence, count, positive
+from genbounds.numerics.checks import confidence, count, finite, positive
 
 __all__ = ["EPSILON", "flatness_forms", "sharpness_forms"]
 
@@ -111,10 +111,10 @@ def sharpness_forms(
     Returns
     -------
     tuple of Measure
-        ``sharpness_orig`` (51), |w|^2 ln(2 P) / (4 alpha^2) + ln(n / alpha) + 10, and ``sharpness_init`` (50) with
-        |w - w0|^2; ``sharpness_flatness`` (52), 1 / alpha^2; ``sharpness_mag_orig`` (59) and ``sharpness_mag_init``
-        (58), eqs. 57 and 56 with alpha'^2 + 4 ln(2 P / delta) in place of sigma'^2 + 1 and alpha' of sigma' elsewhere;
-        ``sharpness_mag_flatness`` (60), 1 / alpha'^2.
+        ``sharpness_orig`` (51), |w|^2 ln(2 P) / (4 alpha^2) + ln(n / alpha) + 10, where some print ln(n / sigma), and
+        ``sharpness_init`` (50) with |w - w0|^2; ``sharpness_flatness`` (52), 1 / alpha^2; ``sharpness_mag_orig`` (59)
+        and ``sharpness_mag_init`` (58), eqs. 57 and 56 with alpha'^2 + 4 ln(2 P / delta) in place of sigma'^2 + 1 and
+        alpha' of sigma' elsewhere; ``sharpness_mag_flatness`` (60), 1 / alpha'^2.
 
     Raises
     ------
@@ -153,10 +153,12 @@ def sharpness_forms(
 
 
 def _weights(weights: ArrayLike, initial: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    w = np.asarray(weights, dtype=np.float64).ravel()
+    w = finite("weights", weights).ravel()
+    if not len(w):
+        raise ValueError("weights must hold at least one, got none. Pass all of the network's.")
     if initial is None:
         return w, None
-    before = np.asarray(initial, dtype=np.float64).ravel()
+    before = finite("initial", initial).ravel()
     if before.shape != w.shape:
         raise ValueError(f"initial must hold {len(w)} weights, got {len(before)}. Take the same network's.")
     return w, w - before

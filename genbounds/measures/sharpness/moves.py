@@ -1,6 +1,7 @@
 """What moves of a given size do to the loss: the worst one, as ascent finds it, and random ones on average."""
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -49,15 +50,15 @@ def worst_sharpness(
         Scale moves by the modulus of the weights [Kwon2021]_: the number is then the same for all scalings of weights
         that keep the function.
     group : int, optional
-        Examples that share a move: the mean over groups in the data's order, m-sharpness of [Foret2021]_, larger for
-        smaller groups. By default one move for all.
+        Examples that share a move: the mean over groups in the data's order, m-sharpness of [Foret2021]_. Of exact
+        maxima smaller groups have the larger mean; ascent need not. By default one move for all.
     steps : int
         Ascent steps. One is the first-order move of [Foret2021]_; each further one takes the gradient where the last
         one led. At a minimum that is power iteration on the Hessian.
     loss : callable
         ``loss(outputs, targets)``.
     device, dtype : torch.device or str, torch.dtype
-        Where and in what type the model is evaluated.
+        Where and in what type the model is evaluated; in float32 where the type is narrower.
     seed : int
         Seed of the direction to start from where the gradient is 0.
     progress : bool
@@ -73,7 +74,7 @@ def worst_sharpness(
     ValueError
         If an argument is out of range.
     ModelError
-        If moves are scaled by weights that are all 0.
+        If moves are scaled by weights that are 0 wherever the loss has a slope, or the loss overflows.
 
     Examples
     --------
@@ -88,11 +89,13 @@ def worst_sharpness(
     check_evaluation_mode(model)
     rho, rounds = float(positive("radius", radius)), int(count("steps", steps))
     size = len(data) if group is None else int(count("group", group))
-    moved = copy.deepcopy(model).requires_grad_(True)
+    # Narrower types round small moves away, and the loss with them.
+    wide = torch.promote_types(dtype, torch.float32)
+    moved = copy.deepcopy(model).to(wide).requires_grad_(True)
     start = _flat(moved)
     total = 0.0
     for number, indices in enumerate(np.split(np.arange(len(data)), range(size, len(data), size))):
-        blocks = Blocks(data, block_size(data, indices), device=device, dtype=dtype, indices=indices)
+        blocks = Blocks(data, block_size(data, indices), device=device, dtype=wide, indices=indices)
         mean = MeanLoss(moved, loss, blocks, progress=progress)
         before, gradient = mean.value_and_gradient()
         scale = start.abs() if adaptive else torch.ones_like(start)
@@ -100,12 +103,20 @@ def worst_sharpness(
             if not bool(gradient.any()):
                 generator = stream(seed, "worst sharpness", number)
                 gradient = torch.randn(len(start), generator=generator, dtype=torch.float64).to(start)
-            pulled = scale * gradient
+            # Divided by the largest entry: squares of tiny numbers would vanish.
+            pulled = scale * (gradient / gradient.abs().max())
             if not bool(pulled.any()):
-                raise ModelError("weights must not all be 0 where moves are scaled by them. Take adaptive=False.")
+                raise ModelError(
+                    "some weight must be other than 0 where the loss has a slope, if moves are scaled by the weights. "
+                    "Take adaptive=False."
+                )
             _set(moved, start + rho * scale * pulled / pulled.norm())
             after, gradient = mean.value_and_gradient()
         _set(moved, start)
+        if not math.isfinite(after):
+            raise ModelError(
+                f"the loss must be finite after a move of length {rho}, got {after}. Take a smaller radius."
+            )
         total += (after - before) * len(indices)
     return total / len(data)
 
@@ -140,7 +151,7 @@ def average_sharpness(
     loss : callable
         ``loss(outputs, targets)``.
     device, dtype : torch.device or str, torch.dtype
-        Where and in what type the model is evaluated.
+        Where and in what type the model is evaluated; in float32 where the type is narrower.
     seed : int
         Seed of the draws.
     progress : bool
@@ -171,10 +182,11 @@ def average_sharpness(
     """
     check_evaluation_mode(model)
     rho, number = float(positive("radius", radius)), int(count("draws", draws, minimum=2))
-    moved = copy.deepcopy(model).requires_grad_(True)
+    wide = torch.promote_types(dtype, torch.float32)
+    moved = copy.deepcopy(model).to(wide).requires_grad_(True)
     start = _flat(moved)
     scale = start.abs() if adaptive else torch.ones_like(start)
-    blocks = Blocks(data, block_size(data, np.arange(len(data))), device=device, dtype=dtype)
+    blocks = Blocks(data, block_size(data, np.arange(len(data))), device=device, dtype=wide)
     mean = MeanLoss(moved, loss, blocks, progress=progress)
     before, _ = mean.value_and_gradient()
     found = []

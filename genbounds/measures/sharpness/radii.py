@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genbounds.measures.margins import margins_of
 from genbounds.measures.sharpness.forms import EPSILON
 from genbounds.models.blocks import Blocks
 from genbounds.models.examples import Data
 from genbounds.models.guards import ModelError, check_evaluation_mode
 from genbounds.models.mean_loss import MeanLoss
 from genbounds.models.passes import block_size, count_errors
+from genbounds.models.per_example.evaluation import check_fixed_function
 from genbounds.models.randomness import draw_weights, normal_noise, stream
 from genbounds.numerics.checks import confidence, count
 
@@ -111,6 +113,7 @@ def noise_radius(
     True
     """
     check_evaluation_mode(model)
+    check_fixed_function(model)
     number = int(count("draws", draws, minimum=2))
     mean = {name: value.detach() for name, value in model.named_parameters()}
     indices = np.arange(len(data))
@@ -155,8 +158,8 @@ def ascent_radius(
     target : float
         Growth of the error, in (0, 1).
     steps : int
-        Steps of ascent at each size: sign of the gradient of the mean cross-entropy of all examples, clipped to the
-        box. The largest error on the way counts.
+        Steps of ascent at each size: sign of the gradient of the mean cross-entropy of all examples (of the mean margin
+        where that is 0), clipped to the box. The largest error on the way counts.
     device, dtype : torch.device or str, torch.dtype
         Where and in what type the model is evaluated.
     progress : bool
@@ -165,8 +168,8 @@ def ascent_radius(
     Returns
     -------
     Radius
-        alpha. Ascent need not find the worst move, so that alpha is at least what the definition asks for: more steps
-        can only lower it.
+        alpha. Ascent need not find the worst move, so that the upper end of its interval is at least what the
+        definition asks for: more steps can only lower it.
 
     Raises
     ------
@@ -185,15 +188,17 @@ def ascent_radius(
     """
     check_evaluation_mode(model)
     number = int(count("steps", steps))
-    moved = copy.deepcopy(model).requires_grad_(True)
+    wide = torch.promote_types(dtype, torch.float32)
+    moved = copy.deepcopy(model).to(wide).requires_grad_(True)
     indices = np.arange(len(data))
-    blocks = Blocks(data, block_size(data, indices), device=device, dtype=dtype)
+    blocks = Blocks(data, block_size(data, indices), device=device, dtype=wide)
     loss = MeanLoss(moved, F.cross_entropy, blocks, progress=progress)
+    margin = MeanLoss(moved, _lag, blocks, progress=progress)
     start = {name: value.detach().clone() for name, value in moved.named_parameters()}
     current = dict(moved.named_parameters())
 
     def errors() -> int:
-        return count_errors(moved, data, indices, device=device, dtype=dtype, progress=progress)
+        return count_errors(moved, data, indices, device=device, dtype=wide, progress=progress)
 
     def restart() -> None:
         with torch.no_grad():
@@ -208,6 +213,8 @@ def ascent_radius(
         worst = 0.0
         for _ in range(number):
             _, gradient = loss.value_and_gradient()
+            if not bool(gradient.any()):  # all examples are so sure that the cross-entropy is flat
+                _, gradient = margin.value_and_gradient()
             with torch.no_grad():
                 for name, slope in loss.split(gradient).items():
                     # Steps of a quarter of the box reach every corner in four, and leave the others to turn back.
@@ -219,23 +226,43 @@ def ascent_radius(
     return _bisect(growth, target, 2 * number)
 
 
+def _lag(scores: Tensor, targets: Tensor) -> Tensor:
+    return -margins_of(scores, targets)
+
+
 def _scale(value: Tensor, size: float, scaled: bool) -> Tensor:
     return (size**2 * value.square() + EPSILON**2).sqrt() if scaled else torch.full_like(value, size)
+
+
+def _finite_growth(growth: Callable[[float], list[float]], size: float) -> tuple[float, float, int]:
+    """Return mean growth, the size and the tries: halved while outputs overflow."""
+    for tries in range(1, 21):
+        try:
+            return float(np.mean(growth(size))), size, tries
+        except ValueError as error:
+            if "finite" not in str(error):
+                raise
+            size /= 2
+    raise ModelError(
+        f"outputs must be finite after small moves, got NaN or infinity at {size:.3g}. Rescale the weights."
+    )
 
 
 def _bisect(growth: Callable[[float], list[float]], target: float, passes: int) -> Radius:
     """Halve a bracket of log sizes around the target, and keep what every size tried has to say."""
     goal = float(confidence("target", target, "It is a growth of the error, such as 0.1."))
     low, high = _LEAST, _MOST
-    below, above, used = low, high, 1
+    used = 1
     for size, side in ((low, "already"), (high, "not yet")):
-        found = float(np.mean(growth(size)))
-        used += passes
+        found, size, tried = _finite_growth(growth, size)
+        used += tried * passes
+        high = size if side == "not yet" else high
         if (found > goal) is (side == "already"):
             raise ModelError(
                 f"the training error must grow by {goal} between moves of {_LEAST} and {_MOST}, got growth by "
                 f"{found:.3g} at {size}. Rescale the weights, or choose another target."
             )
+    below, above = low, high
     steps = math.ceil(math.log2(math.log(high / low) / _TOLERANCE))
     mean = math.nan
     for _ in range(steps):

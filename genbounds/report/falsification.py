@@ -42,7 +42,7 @@ def falsification_text(found: Falsification, *, bound: bool = False) -> Renderab
         values.add_row(Text(name), f"{value:.6g}", *([", ".join(found.below(name))] if bound else []))
     low, high = found.interval
     note = (
-        f"The sample are {found.n:,} of {found.population:,} equally likely examples. Every error from {low:.4f} to "
+        f"The sample is {found.n:,} of {found.population:,} equally likely examples. Every error from {low:.4f} to "
         f"{high:.4f} is consistent with it: labels outside may be set one by one. If the {len(found.truths)} truths "
         f"are equally likely no function of sample and network has a root mean square error below "
         f"{math.sqrt(found.floor()):.3f}. A theorem is not refuted by truths made after training, but none can be "

@@ -1,7 +1,8 @@
 # make demo    install into .venv, then train, certify, verify and draw a small real example
 # make test    the whole suite, doctests included, on all cores
 # make lint    ruff, ruff format, mypy, import-linter
-# make docs    rewrite docs/theorems.md from the catalogue
+# make docs    the documentation site, notebooks run anew: build/site/index.html
+# make theorems  rewrite docs/theorems.md from the catalogue
 # make notebooks  run the theory notebooks
 # make bench   the benchmarks; MNIST=folder adds those on MNIST's IDX files
 # make clean   remove the environment and everything generated
@@ -16,7 +17,7 @@ INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs theorems notebooks bench clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -42,6 +43,11 @@ $(VENV)/.installed-lint: $(INPUTS) | $(BIN)/python
 	$(PIP) -e '.[lint,test]'
 	@touch $@
 
+$(VENV)/.installed-docs: $(INPUTS) | $(BIN)/python
+	@echo "Installing genbounds and what its documentation needs into $(VENV) (once) ..."
+	$(PIP) -e '.[docs]'
+	@touch $@
+
 demo: $(VENV)/.installed-digits
 	$(BIN)/genbounds demo --out demo-output
 
@@ -57,8 +63,11 @@ lint: $(VENV)/.installed-lint
 notebooks: $(VENV)/.installed-test
 	for notebook in theory_notebooks/*.py; do MPLBACKEND=Agg $(BIN)/python $$notebook || exit 1; done
 
-docs: $(VENV)/.installed-digits
+theorems: $(VENV)/.installed-digits
 	$(BIN)/python docs/render_theorems.py
+
+docs: $(VENV)/.installed-docs
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python docs/build.py build/site
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/numerics.py

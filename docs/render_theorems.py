@@ -58,7 +58,7 @@ def page() -> str:
     sections = "\n".join(theorem_markdown(item, works[item.reference]) for item in theorems)
     return (
         "# Theorems\n\n"
-        "Written by `make docs` from the catalogue: change the theorem's own decorator, not this page. "
+        "Written by `make theorems` from the catalogue: change the theorem's own decorator, not this page. "
         "Losses lie in [0, 1], KL and code lengths are in nats, kl⁺ is the upper inverse of the binary relative "
         f"entropy.\n\n{contents}\n\n{sections}"
     )

@@ -13,7 +13,7 @@ from genbounds.theorems.theorem import REGISTERED
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {
     name: (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("coherence", "inductive_bias", "information", "pathways")
+    for name in ("adding", "coherence", "inductive_bias", "information", "pathways")
 }
 NAMES = [
     (page, name) for page, text in PAGES.items() for name in sorted(set(re.findall(r"`(genbounds\.[\w.]+)", text)))

@@ -9,7 +9,9 @@
 # %% [markdown]
 # # Learning from few examples: pretraining, augmentation, context
 #
-# Three claims with closed forms, each beside a simulation.
+# **Claims.** Factors learnt from unlabelled inputs leave a task with as few dimensions as there are factors. Hiding
+# coordinates in one block costs less kernel complexity than hiding as many at random. A network that learns in a
+# context is as uncertain as ridge regression. Each has a closed form, beside a simulation.
 #
 # **What would have falsified them**: simulated points away from the curves by more than their error bars.
 

@@ -3,8 +3,8 @@
 python docs/build.py [FOLDER]     writes the site to FOLDER, build/site if left out
 
 Pages are gathered next to it before Sphinx reads them: the guides of this folder, the notebooks, a page for each
-theorem with what attacked it, and the interface of each room. MathJax is fetched once with npm and becomes part of the
-site, which then loads nothing from elsewhere.
+theorem with what attacked it, a page for each measure with what moves it, and the interface of each room. MathJax is
+fetched once with npm and becomes part of the site, which then loads nothing from elsewhere.
 """
 
 import os
@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from generated_pages import interface_pages, theorem_pages
+from measure_pages import measure_pages
 from sphinx.cmd.build import main as sphinx_build
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +85,7 @@ def gather(source: Path) -> None:
     places = {page: place for place, page in guides.items()} | {p: f"images/{p.name}" for p in pictures}
     pages = {place: relinked(page.read_text(encoding="utf-8"), page.parent, places) for place, page in guides.items()}
     # On the site each theorem has a page of its own, and theorems.md is the list of them.
-    pages |= theorem_pages() | interface_pages()
+    pages |= theorem_pages() | measure_pages() | interface_pages()
     for notebook in (ROOT / "theory_notebooks").glob("*.py"):
         pages[f"notebooks/{notebook.name}"] = notebook.read_text(encoding="utf-8")
     pages["notebooks/index.md"] = notebook_list()
@@ -171,7 +172,7 @@ def main(folder: Path) -> int:
     gather(source)
     bundle_mathjax(source / "_static")
     os.environ.pop("MPLBACKEND", None)  # a notebook's figures are part of its page
-    return sphinx_build(["-W", "--keep-going", "-q", str(source), str(folder)])
+    return sphinx_build(["-W", "--keep-going", "-q", "-d", str(source / ".doctrees"), str(source), str(folder)])
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ def coherence(
 
     Exact on the whole data set, by layer, with intervals. Without a model it trains the demonstration's network on
     handwritten digits first (seconds) and measures that. The folder gets coherence.json, coherence.jsonl (one line for
-    each checkpoint; what it holds is not measured again) and a figure. Everything here is a measurement or an estimate,
-    and nothing a bound.
+    each checkpoint; what it holds is not measured again), a figure and report.html. Everything here is a
+    measurement or an estimate, and nothing a bound.
 
     Parameters
     ----------
@@ -130,6 +130,7 @@ def coherence(
     from genbounds.report.coherence import coherence_text, draw_coherence
     from genbounds.report.coherence_series import coherence_series_text, draw_coherence_series
     from genbounds.report.curve import save_figure
+    from genbounds.report.measurement_page import measurement_html
 
     claims = _together(step_size=step_size, smoothness=smoothness, lipschitz=lipschitz)
     if convex and not claims:
@@ -162,7 +163,10 @@ def coherence(
         shown, axes = coherence_series_text(series, stability), draw_coherence_series(series).axes[0]
     else:
         shown, axes = coherence_text(series.points[0].record), draw_coherence(series.points[0].record)
-    written += [path.name for path in save_figure(axes, out / "coherence")]
+    png, svg = save_figure(axes, out / "coherence")
+    drawn = {"Coherence": svg.read_text(encoding="utf-8")}
+    (out / "report.html").write_text(measurement_html("Coherence of gradients", shown, figures=drawn), encoding="utf-8")
+    written += [png.name, svg.name, "report.html"]
     if json:
         show_json(content)
     else:

@@ -59,7 +59,7 @@ def measure(
     trust_pickle : bool
         Read files that execute code when they are read. Only for files that you made.
     out : Path
-        File to write to.
+        JSON file to write to; the page about it is written beside it, under the same name ending in .html.
     device : str
         Where the network is evaluated, such as cpu or cuda.
     dtype : str
@@ -77,7 +77,7 @@ def measure(
     Raises
     ------
     ValueError
-        If data come without a model.
+        If data come without a model, or the file would have the name of the page.
     """
     import torch
 
@@ -88,10 +88,17 @@ def measure(
     from genbounds.models.checkpoint import load_checkpoint
     from genbounds.models.factory import build_model
     from genbounds.models.state import apply_state
+    from genbounds.report.measurement_page import measurement_html
     from genbounds.report.measures import measures_text
 
     if data is not None and model is None:
         raise ValueError("data must come with a model, got none. Name what builds the network by --model.")
+
+    page = out.with_suffix(".html")
+    if page == out:
+        raise ValueError(
+            f"out must be a JSON file, got {str(out)!r}, the name of the page beside it. Try measures.json."
+        )
 
     def read(path: Path) -> Any:
         state = load_checkpoint(path, prefix=prefix, entry=entry, trust_pickle=trust_pickle).state
@@ -114,8 +121,12 @@ def measure(
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     found.save(out)
+    given = {"checkpoint": checkpoint.name, "model": model, "data": data, "dtype": dtype, "seed": seed}
+    facts = {name: value for name, value in given.items() if value is not None}
+    shown = measures_text(found)
+    page.write_text(measurement_html(f"Measures of {checkpoint.name}", shown, facts=facts), encoding="utf-8")
     if json:
         show_json(found.to_json())
     else:
-        show(measures_text(found), f"\nWritten to {out}")
+        show(shown, f"\nWritten to {out} and {page.name}")
     return OK

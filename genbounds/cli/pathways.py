@@ -66,8 +66,9 @@ def pathways(
     Distances between the paths of samples with their nulls, what groups of samples share, how erratically single
     samples are routed, entropy, load and saturation of the routers. Without arguments it first trains a small mixture
     of experts that memorises sums and later learns to add (a minute and a half), and measures that. The
-    folder gets pathways.json, a figure, and snapshots of the routing, from which everything can be measured again
-    without the model. Everything here is a measurement or an estimate, and nothing a bound or a prediction.
+    folder gets pathways.json, a figure, report.html, and snapshots of the routing, from which everything can be
+    measured again without the model. Everything here is a measurement or an estimate, and nothing a bound or a
+    prediction.
 
     Parameters
     ----------
@@ -158,6 +159,7 @@ def pathways(
     from genbounds.numerics.checks import count
     from genbounds.pathways.training.series_records import series_of
     from genbounds.pathways.usage.coactivation import coactivation
+    from genbounds.report.measurement_page import measurement_html
     from genbounds.report.pathway_series import draw_pathway_series, pathway_series_text
     from genbounds.report.pathways import pathways_text
 
@@ -206,16 +208,19 @@ def pathways(
     out.mkdir(parents=True, exist_ok=True)
     text = dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (out / "pathways.json").write_text(text + "\n", encoding="utf-8")
-    written = ["pathways.json"]
+    written, drawn = ["pathways.json"], {}
     if len(routings) > 1:
         figure = draw_pathway_series(series)
         for ending in ("png", "svg"):
             figure.savefig(out / f"pathways.{ending}", dpi=160)
             written.append(f"pathways.{ending}")
+        drawn["Pathways along the training"] = (out / "pathways.svg").read_text(encoding="utf-8")
         shown = pathway_series_text(series, correlations)
     else:
         paired = all(layer.pair_counts is not None for layer in routings[0].layers)
         shown = pathways_text(series.points[0].record, coactivation(routings[0]) if paired else None)
+    (out / "report.html").write_text(measurement_html("Routes of inputs", shown, figures=drawn), encoding="utf-8")
+    written.append("report.html")
     if json:
         show_json(content)
     else:

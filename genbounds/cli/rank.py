@@ -35,8 +35,8 @@ def rank(
 ) -> int:
     """Say which measures follow the gap over a table of trained networks, with intervals, nulls and controls.
 
-    The folder gets ranking.json and a figure of the coefficients by axis. A ranking is no bound and no promise for
-    networks of another kind.
+    The folder gets ranking.json, a figure of the coefficients by axis and report.html, a page with both. It is no bound
+    and no promise for networks of another kind.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ def rank(
     from genbounds.cli.console import show, show_json
     from genbounds.measures.predictiveness.ranking import rank_measures, read_runs
     from genbounds.report.bounds import draw_bounds
-    from genbounds.report.ranking import draw_ranking, ranking_text
+    from genbounds.report.measurement_page import measurement_html
+    from genbounds.report.ranking import draw_ranking, ranking_text, ranking_verdict
 
     if bounds and not (test_error and test_examples):
         raise ValueError("bounds must come with the test errors, got none. Name --test-error and --test-examples.")
@@ -125,9 +126,18 @@ def rank(
     for name, figure in figures.items():
         for ending in ("png", "svg"):
             figure.savefig(out / f"{name}.{ending}", dpi=160)
+    titles = {"ranking": "Ψ along each axis", "bounds": "Bounds against test errors"}
+    page = measurement_html(
+        f"Which measures follow {gap}?",
+        shown := ranking_text(ranking),
+        figures={titles[name]: (out / f"{name}.svg").read_text(encoding="utf-8") for name in figures},
+        facts={"runs": runs.name, "gap": gap, "axes": ", ".join(axes), "seed": seed},
+        finding=ranking_verdict(ranking),
+    )
+    (out / "report.html").write_text(page, encoding="utf-8")
     if json:
         show_json(content)
     else:
         files = ", ".join(f"{name}.png, {name}.svg" for name in figures)
-        show(ranking_text(ranking), f"\nWritten to {out}: ranking.json, {files}")
+        show(shown, f"\nWritten to {out}: ranking.json, {files}, report.html")
     return OK

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genbounds.report.html import certificate_html
     from genbounds.report.layers import draw_layers, layers_text
     from genbounds.report.learning_curve import Interval, LearningCurve, fit_learning_curve
+    from genbounds.report.measurement_page import measurement_html
     from genbounds.report.text import certificate_text, curve_table, verdict_text, verification_text
     from genbounds.report.theorem_pages import theorem_page, theorem_table
     from genbounds.report.validation import validation_text
@@ -36,6 +37,7 @@ __all__ = [
     "fit_learning_curve",
     "fit_points",
     "layers_text",
+    "measurement_html",
     "points",
     "save_figure",
     "theorem_page",
@@ -53,6 +55,7 @@ _MODULES = {
     "html": ("certificate_html",),
     "layers": ("draw_layers", "layers_text"),
     "learning_curve": ("Interval", "LearningCurve", "fit_learning_curve"),
+    "measurement_page": ("measurement_html",),
     "text": ("certificate_text", "curve_table", "verdict_text", "verification_text"),
     "theorem_pages": ("theorem_page", "theorem_table"),
     "validation": ("validation_text",),

@@ -1,75 +1,13 @@
 """A certificate as one page of HTML: readable on a phone, printable, nothing loaded from anywhere else."""
 
-from collections.abc import Iterable
 from html import escape
-from string import Template
 
 from genbounds.certificates import Certificate, Verification, diagnose
 from genbounds.certificates.statement import about, printed, probability
+from genbounds.report.page import html_figure, html_page, html_section, html_table
 from genbounds.theorems import get
 
 __all__ = ["certificate_html"]
-
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --good: #006c4f; --bad: #b3261e; --accent: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --good: #5fd3ae; --bad: #ff8a80; --accent: #6cb8ea; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.1rem; font-weight: 600; margin: 0; }
-h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
-.value { font-size: 2.6rem; font-weight: 700; margin: .2rem 0; font-variant-numeric: tabular-nums; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .93rem; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.bar { display: flex; height: .8rem; min-width: 8rem; margin-top: .35rem; background: var(--soft); }
-.bar span { background: var(--accent); }
-blockquote { margin: 0; padding: .2rem 1rem; border-left: 4px solid var(--accent); }
-blockquote p { margin: .5rem 0; }
-code { font-size: .9em; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; background: #fff; }
-figure svg { width: 100%; height: auto; display: block; }
-@media print {
-  body { max-width: none; font-size: 11pt; }
-  h2 { break-after: avoid; }
-  tr, figure { break-inside: avoid; }
-}
-</style>
-</head>
-<body>
-<header>
-<h1>$quantity of the $predictor predictor</h1>
-<p class="value $mood">≤ $value</p>
-<p>with probability at least <strong>$probability</strong>. $verdict</p>
-</header>
-<main>
-$sections
-</main>
-</body>
-</html>
-""")
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table whose cells are HTML already; the second column holds numbers where there are three."""
-    titles = list(head)
-    places = range(len(titles))
-    number = [' class="number"' if place == 1 and len(titles) == 3 else "" for place in places]
-    heading = "".join(f"<th{number[place]}>{titles[place]}</th>" for place in places)
-    body = "\n".join(
-        f"<tr>{''.join(f'<td{mark}>{cell}</td>' for mark, cell in zip(number, row, strict=True))}</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table>\n<thead><tr>{heading}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>"
 
 
 def _steps(certificate: Certificate) -> str:
@@ -82,7 +20,7 @@ def _steps(certificate: Certificate) -> str:
         rows.append((escape(name), f"{amount:+.5f}", bar))
         start += amount
     rows.append(("<strong>bound</strong>", printed(diagnosis.value, 4), ""))
-    return _table(("part", "adds", ""), rows) + f"\n<p>{escape(diagnosis.advice)}</p>"
+    return html_table(("part", "adds", ""), rows, numbers=[1]) + f"\n<p>{escape(diagnosis.advice)}</p>"
 
 
 def _beside(certificate: Certificate) -> str:
@@ -100,7 +38,7 @@ def _beside(certificate: Certificate) -> str:
             f"{estimate.value:.3g}",
             nature,
         ))
-    return _table(("what", "value", "which is"), rows)
+    return html_table(("what", "value", "which is"), rows, numbers=[1])
 
 
 def _ledger(certificate: Certificate) -> str:
@@ -112,7 +50,7 @@ def _ledger(certificate: Certificate) -> str:
         )
         for entry in certificate.ledger.entries
     ]
-    return _table(("claim", "part of δ", "shared by"), rows)
+    return html_table(("claim", "part of δ", "shared by"), rows, numbers=[1])
 
 
 def _claims(certificate: Certificate) -> str:
@@ -126,7 +64,7 @@ def _claims(certificate: Certificate) -> str:
 
 def _assumptions(certificate: Certificate) -> str:
     moods = {"checked": "good", "declared": ""}
-    return _table(
+    return html_table(
         ("state", "assumption"),
         (
             (f'<span class="{moods.get(state, "bad")}">{state}</span>', escape(assumption.value))
@@ -181,32 +119,28 @@ def certificate_html(
         verdict = f"<span class='bad'>Vacuous: this proves nothing.</span> {verdict}"
     quoted = "\n".join(f"<p>{escape(line)}</p>" for line in str(certificate).splitlines())
     sections = [
-        _section("What it says", f"<blockquote>{quoted}</blockquote>"),
-        _section("Where the number comes from", _steps(certificate)),
+        html_section("What it says", f"<blockquote>{quoted}</blockquote>"),
+        html_section("Where the number comes from", _steps(certificate)),
     ]
     if certificate.comparisons or certificate.estimates:
-        sections.append(_section("Beside it", _beside(certificate)))
+        sections.append(html_section("Beside it", _beside(certificate)))
     if figure_svg is not None:
-        # An XML declaration and a document type may stand before the element in a file, not inside a page.
-        sections.append(_section("Curve", f"<figure>{figure_svg[figure_svg.index('<svg') :]}</figure>"))
+        sections.append(html_section("Curve", html_figure(figure_svg)))
     sections += [
-        _section("Claims", _claims(certificate)),
-        _section(f"Where δ = {certificate.ledger.delta!r} went", _ledger(certificate)),
-        _section("Assumptions", _assumptions(certificate)),
-        _section("Provenance", _provenance(certificate)),
-        _section(
+        html_section("Claims", _claims(certificate)),
+        html_section(f"Where δ = {certificate.ledger.delta!r} went", _ledger(certificate)),
+        html_section("Assumptions", _assumptions(certificate)),
+        html_section("Provenance", _provenance(certificate)),
+        html_section(
             "Check it yourself",
             "<p><code>genbounds verify certificate.json</code> needs neither the model nor the data. "
             "It derives every value again in ball arithmetic and checks the ledger and the roles of the examples.</p>",
         ),
     ]
-    return _PAGE.substitute(
-        title=f"{escape(headline.quantity)} at most {printed(headline.value)}",
-        quantity=escape(headline.quantity.capitalize()),
-        predictor=escape(headline.predictor),
-        mood="bad" if vacuous else "good",
-        value=printed(headline.value),
-        probability=probability(certificate.ledger.delta),
-        verdict=verdict,
-        sections="\n".join(sections),
+    value, mood = printed(headline.value), "bad" if vacuous else "good"
+    header = (
+        f"<h1>{escape(headline.quantity.capitalize())} of the {escape(headline.predictor)} predictor</h1>\n"
+        f'<p class="value {mood}">≤ {value}</p>\n'
+        f"<p>with probability at least <strong>{probability(certificate.ledger.delta)}</strong>. {verdict}</p>"
     )
+    return html_page(f"{headline.quantity} at most {value}", header, sections)

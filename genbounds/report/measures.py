@@ -21,12 +21,28 @@ def measures_text(measures: Measures) -> RenderableType:
     Returns
     -------
     rich renderable
-        A table of numbers, one of layers, the refusals with their reasons, and notes.
+        A table of numbers, one of layers, one of refusals with their reasons, and notes.
     """
-    numbers = _table("Measures of the network", "measure", "value", "eq. of Jiang et al. 2020")
+    return Group(
+        _numbers(measures),
+        *([_layers(measures)] if measures.layers else []),
+        *([_refusals(measures)] if measures.refused else []),
+        *(Text(note) for note in _notes(measures)),
+    )
+
+
+def _numbers(measures: Measures) -> Table:
+    estimates = any(each.error is not None for each in measures.measured)
+    table = _table("Measures of the network", "measure", "value", *(["estimate: ± 2 standard errors"] * estimates))
+    table.add_column("formula, or eq. of Jiang et al. 2020")
     for each in measures.measured:
-        error = "" if each.error is None else f" ± {each.error:.2g}"
-        numbers.add_row(Text(each.name), f"{each.value:.6g}{error}", each.equation)
+        spread = 0.0 if each.error is None else 2 * each.error
+        interval = "" if each.error is None else f"[{each.value - spread:.4g}, {each.value + spread:.4g}]"
+        table.add_row(Text(each.name), f"{each.value:.6g}", *([interval] * estimates), Text(each.equation))
+    return table
+
+
+def _layers(measures: Measures) -> Table:
     shuffled = any(layer.shuffled for layer in measures.layers)
     layers = _table(
         "Spectra of the weight matrices",
@@ -55,18 +71,30 @@ def measures_text(measures: Measures) -> RenderableType:
             *fit,
             *([] if layer.shuffled is None else [f"{layer.shuffled.largest:.4g}", f"{layer.shuffled.distance:.2f}"]),
         )
-    reasons = dict.fromkeys(each.reason for each in measures.refused)
-    notes = [
-        f"Not measured: {', '.join(each.name for each in measures.refused if each.reason == reason)}: {reason}."
-        for reason in reasons
-    ]
-    notes += [f"{layer.name}: {reason}" for layer in measures.layers for reason in layer.reasons]
-    notes.append(
-        "Noise fits: 1 minus the distance of the bulk to Marchenko and Pastur's law; above 0.9 it looks like noise. "
-        "A measure proves nothing. α ± its scale, not a confidence interval; a small p speaks for a log-normal tail. "
-        "All spectra change when neurons are rescaled and the function stays the same."
-    )
-    return Group(numbers, layers, *(Text(note) for note in notes))
+    return layers
+
+
+def _refusals(measures: Measures) -> Table:
+    table = _table("Not measured")
+    table.add_column("measures")
+    table.add_column("why")
+    for reason in dict.fromkeys(each.reason for each in measures.refused):
+        names = ", ".join(each.name for each in measures.refused if each.reason == reason)
+        table.add_row(Text(names), Text(f"{reason}."))
+    return table
+
+
+def _notes(measures: Measures) -> list[str]:
+    notes = [f"{layer.name}: {reason}" for layer in measures.layers for reason in layer.reasons]
+    if any(each.error is not None for each in measures.measured):
+        notes.append("Standard errors are over what was drawn: for nearly normal estimates about a 95 % interval.")
+    if measures.layers:
+        notes.append(
+            "Noise fits: 1 minus the distance of the bulk to Marchenko and Pastur's law; above 0.9 it looks like "
+            "noise. α ± its scale, not a confidence interval; a small p speaks for a log-normal tail. "
+            "All spectra change when neurons are rescaled and the function stays the same."
+        )
+    return [*notes, "A measure proves nothing."]
 
 
 def _fit(alpha: float, error: float, tail: int, p_value: float) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from genbounds.measures.predictiveness.ranking import Ranking
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_ranking", "ranking_text"]
+__all__ = ["draw_ranking", "ranking_text", "ranking_verdict"]
 
 
 def ranking_text(ranking: Ranking) -> RenderableType:
@@ -63,14 +63,8 @@ def ranking_text(ranking: Ranking) -> RenderableType:
         else "No sign errors: no two configurations that differ in one axis have 12 pairs of runs in an order beyond "
         "noise. Repeat each 4 times or more, and name the seed."
     )
-    beating = ranking.beating()
-    verdict = (
-        f"Ahead of the cross-validated hyper-parameters in τ, Ψ and K at once: {', '.join(beating)}. It may be chance."
-        if beating
-        else "No measure is ahead of the cross-validated hyper-parameters in τ, Ψ and K at once."
-    )
     notes = [
-        verdict,
+        ranking_verdict(ranking),
         "Controls are in italics. A negative coefficient means that larger values go with smaller gaps.",
         f"p is of Ψ{' without ' + ranking.size if ranking.size else ''}, the measure shuffled"
         f"{' within equal sizes' if ranking.size else ''}; it is not corrected for the number of measures. K is "
@@ -79,6 +73,27 @@ def ranking_text(ranking: Ranking) -> RenderableType:
         f"value of one axis; a constant has {ranking.robust_baseline:.4g}.",
     ]
     return Group(table, spread, *(Text(note) for note in notes))
+
+
+def ranking_verdict(ranking: Ranking) -> str:
+    """Say whether any measure is ahead of the hyper-parameters.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        What was ranked.
+
+    Returns
+    -------
+    str
+        One sentence, or two.
+    """
+    beating = ranking.beating()
+    if not beating:
+        return "No measure is ahead of the cross-validated hyper-parameters in τ, Ψ and K at once."
+    return (
+        f"Ahead of the cross-validated hyper-parameters in τ, Ψ and K at once: {', '.join(beating)}. It may be chance."
+    )
 
 
 def _table(title: str, *heads: str) -> Table:

@@ -10,6 +10,7 @@ _HOME = {
     "CompressionTraining": "genbounds.compression.training",
     "NetworkTraining": "genbounds.pac_bayes.training",
     "PosteriorTraining": "genbounds.pac_bayes.training",
+    "RunningCertificate": "genbounds.workflow.running_certificate",
     "certify": "genbounds.workflow.certification",
     "certify_compressed": "genbounds.workflow.compression",
     "certify_excess": "genbounds.workflow.excess",

@@ -48,7 +48,7 @@ def test_a_series(run, folder):
     assert "m-coherence" in out
     assert "does not order networks by generalization" in " ".join(out.split())
     assert {path.name for path in (folder / "out").iterdir()} == {
-        *("coherence.json", "coherence.jsonl", "coherence.png", "coherence.svg")
+        *("coherence.json", "coherence.jsonl", "coherence.png", "coherence.svg", "report.html")
     }
     series = CoherenceSeries.from_json(json.loads((folder / "out" / "coherence.json").read_text(encoding="utf-8")))
     assert series.axis == ("epoch", (0, 2, 10))
@@ -84,7 +84,8 @@ def test_json_and_a_record_shown_again(run, folder):
     )
     assert code == OK
     assert json.loads(again) == told
-    assert {path.name for path in (folder / "again").iterdir()} == {"coherence.json", "coherence.png", "coherence.svg"}
+    again = {path.name for path in (folder / "again").iterdir()}
+    assert again == {"coherence.json", "coherence.png", "coherence.svg", "report.html"}
 
 
 def test_one_checkpoint_is_one_table_and_one_figure(run, folder):

@@ -22,7 +22,7 @@ from genbounds.workflow import pathways_demo
 
 FACTORY = "from genbounds.pathways.grokking.mixture import Mixture\ndef build():\n    return Mixture(7, width=8)\n"
 DRAWS = ("--shuffles", "9", "--permutations", "19")
-WRITTEN = {"pathways.json", "pathways.png", "pathways.svg", "snapshots"}
+WRITTEN = {"pathways.json", "pathways.png", "pathways.svg", "report.html", "snapshots"}
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_one_checkpoint_is_a_table_of_layers(run, folder):
     assert code == OK
     for layer in range(3):
         assert f"blocks.{layer}.router" in out
-    assert {path.name for path in (folder / "out").iterdir()} == {"pathways.json", "snapshots"}
+    assert {path.name for path in (folder / "out").iterdir()} == {"pathways.json", "report.html", "snapshots"}
 
 
 def test_options_reach_the_measurement(run, folder):

@@ -38,7 +38,11 @@ def test_it_prints_a_table_with_controls_and_writes_a_figure(table, capsys):
         "No measure is ahead",
     ):
         assert name in printed
-    assert {path.name for path in (table.parent / "out").iterdir()} == {"ranking.json", "ranking.png", "ranking.svg"}
+    written = {path.name for path in (table.parent / "out").iterdir()}
+    assert written == {"ranking.json", "ranking.png", "ranking.svg", "report.html"}
+    page = (table.parent / "out" / "report.html").read_text(encoding="utf-8")
+    for name in ("norm", "1/n", "hyper-parameters, cross-validated", "prove nothing", "<svg", "No measure is ahead"):
+        assert name in page.replace("<wbr>", "")
 
 
 def test_json_alone(table, capsys):

@@ -195,3 +195,6 @@ def test_what_loggers_get(data):
     record = monitor.step(0)
     assert monitor.subject == "coherence"
     assert record.flat()["m_coherence"] == record.m_coherence
+    told = monitor.scalars(record)
+    assert told["coherence/alpha"] == record.alpha
+    assert all(type(value) is float and np.isfinite(value) for value in told.values())

@@ -1,6 +1,7 @@
 """The one call: margins against a loop, spectra against numpy, refusals, and a record that is read back."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -179,7 +180,14 @@ def test_the_command_on_a_bare_checkpoint_and_on_a_network(tmp_path, capsys):
     assert main(["measure", str(tmp_path / "weights.safetensors"), *out]) == 0
     printed = capsys.readouterr().out
     assert "fro_over_spec" in printed
-    assert "Not measured: log_spec_init_main, fro_dist, dist_spec_init: it needs the weights before" in printed
+    refused = printed[printed.index("Not measured") :]
+    assert re.search(r"log_spec_init_main, fro_dist, dist_spec_init +it needs the weights before", refused)
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "fro_over_spec" in page.replace("<wbr>", "")
+    assert "it needs the weights before" in page
+    page_first = ["measure", str(tmp_path / "weights.safetensors"), "--out", str(tmp_path / "out.html")]
+    assert main(page_first) != 0
+    assert "the name of the page beside it" in " ".join(capsys.readouterr().err.split())
     full = ["--model", f"{tmp_path / 'net.py'}:build", "--data", str(tmp_path / "data.npz")]
     full += ["--initial", str(tmp_path / "weights.safetensors"), "--json"]
     assert main(["measure", str(tmp_path / "weights.safetensors"), *full, *out]) == 0

@@ -127,15 +127,50 @@ def test_lightning_by_its_hooks(monkeypatch, package, by, expected):
 def test_hugging_face_by_its_hooks(monkeypatch, by, expected):
     stub(monkeypatch, "transformers", "TrainerCallback")
     monitor = NormMonitor(network(), every=2)
-    callback, state = monitor.hugging_face(by), types.SimpleNamespace(epoch=0.0, global_step=0)
-    callback.on_train_begin(None, state, None)
+    callback = monitor.hugging_face(by)
+    state = huggingly_train(callback, types.SimpleNamespace(should_log=False))
+    assert [name for name, _, _ in monitor.moments] == [f"{by} {number}" for number in expected]
+    norm = float(monitor.model[0].weight.detach().norm())
+    assert [line["step"] for line in state.log_history] == [step for _, _, step in monitor.moments]
+    assert all(line["norms/norm"] == norm and line["epoch"] <= line["step"] / 2 for line in state.log_history)
+
+
+def huggingly_train(callback, control):
+    """Call the hooks as a trainer does, two epochs of two steps."""
+    state = types.SimpleNamespace(epoch=0.0, global_step=0, log_history=[])
+    callback.on_train_begin(None, state, control)
     for epoch in range(2):
         for _ in range(2):
             state.global_step += 1
-            callback.on_step_end(None, state, None)
+            callback.on_step_end(None, state, control)
         state.epoch = epoch + 1.0
-        callback.on_epoch_end(None, state, None)
-    assert [name for name, _, _ in monitor.moments] == [f"{by} {number}" for number in expected]
+        callback.on_epoch_end(None, state, control)
+    return state
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_hugging_face_by_the_trainers_own_log(monkeypatch, due):
+    """A trainer that logs takes its logging for done: what was due of its own must stay due."""
+    stub(monkeypatch, "transformers", "TrainerCallback")
+    monitor, logged = NormMonitor(network(), every=2), []
+    control = types.SimpleNamespace(should_log=due)
+
+    class Trainer:
+        def log(self, logs):
+            logged.append(dict(logs))
+            logs["epoch"] = 1.0
+            control.should_log = False
+
+    state = huggingly_train(monitor.hugging_face("epoch", trainer=Trainer()), control)
+    norm = float(monitor.model[0].weight.detach().norm())
+    assert logged == [{"norms/norm": norm}] * 2
+    assert state.log_history == []
+    assert control.should_log is due
+
+
+def test_a_plain_loop_gets_flat_numbers():
+    monitor = NormMonitor(network())
+    assert monitor.scalars(Norm(2.0)) == {"norms/norm": 2.0}
 
 
 def test_what_is_missing_is_named(monkeypatch):
@@ -165,6 +200,12 @@ def test_lightning_itself(data, tmp_path):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
+    kept = []
+
+    class Kept(lightning.loggers.logger.DummyLogger):
+        def log_metrics(self, metrics, step=None):
+            kept.append((step, dict(metrics)))
+
     def fit(callbacks_of):
         lightning.seed_everything(0, verbose=False)
         module = Module()
@@ -173,7 +214,7 @@ def test_lightning_itself(data, tmp_path):
             max_epochs=3,
             accelerator="cpu",
             callbacks=callbacks_of(module),
-            logger=False,
+            logger=Kept(),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -193,6 +234,7 @@ def test_lightning_itself(data, tmp_path):
         one, other = fit(lambda module: []), fit(watched)
     assert bits(dict(one.state_dict())) == bits(dict(other.state_dict()))
     assert monitors[0].moments == [(f"epoch {epoch}", epoch, 4 * epoch) for epoch in range(4)]
+    assert [step for step, metrics in kept if "norms/norm" in metrics] == [0, 4, 8, 12]
 
 
 @pytest.mark.parametrize(("by", "expected"), [("epoch", [0, 4, 8, 12]), ("step", [*range(13)])])
@@ -221,18 +263,37 @@ def test_hugging_face_itself(data, tmp_path, by, expected):
                 per_device_train_batch_size=10,
                 report_to=[],
                 save_strategy="no",
-                logging_strategy="no",
+                logging_strategy="steps",
+                logging_steps=3,
                 disable_tqdm=True,
                 use_cpu=True,
             ),
             train_dataset=[{"x": x, "labels": y} for x, y in zip(*data, strict=True)],
-            callbacks=[monitor.hugging_face(by)] if watch else [],
+            callbacks=[seen()],
         )
+        if watch:
+            trainer.add_callback(monitor.hugging_face(by, trainer=trainer))
         trainer.train()
-        return model, monitor
+        return model, monitor, trainer.state.log_history
+
+    reported = []
+
+    def seen():
+        class Seen(transformers.TrainerCallback):
+            def on_log(self, args, state, control, logs=None, **_):
+                reported.append(dict(logs))
+
+        return Seen()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (one, _), (other, monitor) = fit(False), fit(True)
+        one, _, plain = fit(False)
+        reported.clear()
+        other, monitor, history = fit(True)
     assert bits(dict(one.state_dict())) == bits(dict(other.state_dict()))
     assert [step for _, _, step in monitor.moments] == expected
+    assert [line["step"] for line in history if "norms/norm" in line] == expected
+    assert sum("norms/norm" in line for line in reported) == len(expected)
+    losses = [[(line["step"], line["loss"]) for line in lines if "loss" in line] for lines in (plain, history)]
+    assert losses[0] == losses[1]
+    assert [step for step, _ in losses[0]] == [3, 6, 9, 12]

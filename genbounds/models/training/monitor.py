@@ -98,6 +98,21 @@ class Monitor(ABC, Generic[R]):
             self.model.eval()
             return self._measure(name, epoch, step)
 
+    def scalars(self, record: R) -> dict[str, float]:
+        """Return what was measured as flat numbers for a logger.
+
+        Parameters
+        ----------
+        record
+            What `step` or `epoch` returned.
+
+        Returns
+        -------
+        dict of str to float
+            Finite numbers, their names after the monitor's `subject` as in ``coherence/alpha``.
+        """
+        return {f"{self.subject}/{name}": value for name, value in record.flat().items()}
+
     def lightning(self, by: Literal["epoch", "step"] = "epoch") -> Any:
         """Return a callback for a Lightning trainer.
 
@@ -138,24 +153,27 @@ class Monitor(ABC, Generic[R]):
                 step = trainer.global_step
                 record = monitor.step(step) if by == "step" else monitor.epoch(epoch, step)
                 if record is not None:
-                    scalars = {f"{monitor.subject}/{name}": value for name, value in record.flat().items()}
                     for logger in trainer.loggers:
-                        logger.log_metrics(scalars, step=step)
+                        logger.log_metrics(monitor.scalars(record), step=step)
 
         return LightningMonitor()
 
-    def hugging_face(self, by: Literal["epoch", "step"] = "epoch") -> Any:
+    def hugging_face(self, by: Literal["epoch", "step"] = "epoch", trainer: Any = None) -> Any:
         """Return a callback for a trainer of Hugging Face's transformers.
 
         Parameters
         ----------
         by : {"epoch", "step"}
             What `every` counts.
+        trainer : transformers.Trainer, optional
+            The trainer that it is added to, by ``trainer.add_callback``: its ``log`` then gets the numbers, and with it
+            all that it reports to. A callback is not told who calls it.
 
         Returns
         -------
         transformers.TrainerCallback
-            It measures; the numbers are in the monitor's series and in its file.
+            It measures, and the trainer's ``state.log_history`` gets the numbers, their names after the monitor's
+            `subject` as in ``coherence/...``.
 
         Raises
         ------
@@ -169,21 +187,27 @@ class Monitor(ABC, Generic[R]):
             """Measurements along a training by transformers' Trainer."""
 
             def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-                self._at(state)
+                self._at(state, control)
 
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
                 if by == "step":
-                    self._at(state)
+                    self._at(state, control)
 
             def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
                 if by == "epoch":
-                    self._at(state)
+                    self._at(state, control)
 
-            def _at(self, state: Any) -> None:
-                if by == "step":
-                    monitor.step(state.global_step)
-                else:
-                    monitor.epoch(round(state.epoch or 0), state.global_step)
+            def _at(self, state: Any, control: Any) -> None:
+                step = state.global_step
+                record = monitor.step(step) if by == "step" else monitor.epoch(round(state.epoch or 0), step)
+                if record is None:
+                    return
+                if trainer is None:
+                    state.log_history.append(monitor.scalars(record) | {"epoch": state.epoch, "step": step})
+                    return
+                due = control.should_log
+                trainer.log(monitor.scalars(record))
+                control.should_log = due  # logging takes it for done, and the loss of this step would not be logged
 
         return HuggingFaceMonitor()
 

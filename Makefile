@@ -81,6 +81,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/grokking_pathways.py
 	$(BIN)/python benchmarks/ranking.py benchmarks/output/ranking
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/spectra.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scaling.py
 	@echo "benchmarks/compression.py and tightness.py need MNIST and Fashion-MNIST (--root); prompts.py needs two models"
 	@echo "from packages: see benchmarks/assets.py."
 ifdef MNIST

@@ -1,4 +1,4 @@
-"""Pages of the site for measures: what each is, its value on one network, and what moves it though no function changes."""
+"""Pages of the site for measures: what each is, its value on one network, and what moves it."""
 
 import copy
 import tomllib

@@ -1,7 +1,10 @@
 """Pages for users of a room: what they name exists, their code runs, and bounds by information are named completely."""
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,20 @@ def test_its_code_runs(page, capsys):
             pytest.importorskip("sklearn")
         run(block, names)
         assert capsys.readouterr().out.strip() not in {"", "[]"}
+
+
+def test_the_runs_of_the_page_on_many_runs(tmp_path):
+    pages = (DOCS / "distributed.md").read_text(encoding="utf-8")
+    for name, code in re.findall(r":caption: (\w+\.py)\n\n(.*?)```", pages, re.DOTALL):
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(DOCS.parent)])}
+    command = [sys.executable, "sweep.py"]
+    first, again = (
+        subprocess.run(
+            command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        for _ in range(2)
+    )
+    assert sorted(line.rsplit(" ", 1)[0] for line in first) == sorted(line.rsplit(" ", 1)[0] for line in again)
+    assert {line.rsplit(" ", 1)[1] for line in first} == {"new"}
+    assert {line.rsplit(" ", 1)[1] for line in again} == {"kept"}

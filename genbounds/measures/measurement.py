@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from genbounds.measures.second_order import curvature, head_curvature
 from genbounds.measures.sharpness.family import sharpness_measures
 from genbounds.measures.spectra.layers import layer_spectra
 from genbounds.measures.weights import weight_layers
+from genbounds.models.data import load_data
 from genbounds.models.examples import Data
 from genbounds.models.guards import ModelError, check_deterministic, check_evaluation_mode, infer_device_and_dtype
 
@@ -25,7 +27,7 @@ def measure_network(
     source: nn.Module | Mapping[str, Tensor],
     *,
     initial: nn.Module | Mapping[str, Tensor] | None = None,
-    data: Data | None = None,
+    data: Any = None,
     sharpness: bool = False,
     shuffles: int = 0,
     device: torch.device | str | None = None,
@@ -41,8 +43,8 @@ def measure_network(
         The network, or its bare state dict, which is enough for all that needs no data.
     initial : nn.Module or mapping of str to Tensor, optional
         The same before training, for distances.
-    data : Data, optional
-        Training examples, for the margin (its 10th percentile, as [Jiang2020]_ takes it), the other measures of outputs
+    data : object, optional
+        Training examples, as `genbounds.models.load_data` takes them: for the margin (its 10th percentile, as [Jiang2020]_ takes it), the other measures of outputs
         and the path norm. Needs a module.
     sharpness : bool
         Compute the measures of sharpness too: several hundred passes over the data, against one for all others.
@@ -80,7 +82,8 @@ def measure_network(
             initial = copy.deepcopy(initial).to(device=device, dtype=dtype)
     if data is not None and not isinstance(source, nn.Module):
         raise ModelError("source must be a module where data are given, got a state dict. Build the network.")
-    of_outputs = list(_of_outputs(source, data, initial, sharpness, seed, progress))
+    examples = None if data is None else load_data(data)
+    of_outputs = list(_of_outputs(source, examples, initial, sharpness, seed, progress))
     margin = next((each.value for each in of_outputs if isinstance(each, Measure) and each.name == "margin"), None)
     before = None if initial is None else weight_layers(initial)
     norms = norm_measures(weight_layers(source), before, margin=margin)

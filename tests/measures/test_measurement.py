@@ -228,3 +228,8 @@ def test_a_network_of_zeros_gets_refusals_and_not_an_error():
     refused = {each.name for each in found.refused}
     assert {"adaptive_worst_sharpness", "noise_radius and its forms", "log_prod_of_spec"} <= refused
     assert found["worst_sharpness"] >= 0
+
+
+def test_a_pair_of_tensors_is_data():
+    model, pair = nn.Linear(3, 4).eval(), (torch.randn(20, 3), torch.arange(20) % 4)
+    assert measure_network(model, data=pair) == measure_network(model, data=load_data(pair))

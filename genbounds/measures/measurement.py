@@ -44,8 +44,8 @@ def measure_network(
     initial : nn.Module or mapping of str to Tensor, optional
         The same before training, for distances.
     data : object, optional
-        Training examples, as `genbounds.models.load_data` takes them: for the margin (its 10th percentile, as [Jiang2020]_ takes it), the other measures of outputs
-        and the path norm. Needs a module.
+        Training examples, as `genbounds.models.load_data` takes them: for the margin (its 10th percentile, as
+        [Jiang2020]_ takes it), the other measures of outputs and the path norm. Needs a module.
     sharpness : bool
         Compute the measures of sharpness too: several hundred passes over the data, against one for all others.
     shuffles : int
